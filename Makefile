@@ -1,0 +1,73 @@
+# hoist builds with Go and nothing else; `make help` lists what can be done.
+
+GO      ?= go
+BIN     ?= bin/hoist
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+TOOL    := $(GO) tool -modfile=tools/go.mod
+# buf is a schema compiler that comes as an npm package; only `make generate` needs it.
+BUF     ?= npx --yes @bufbuild/buf@1.75.0
+# What a benchmark run covers; narrow it with BENCH=Evaluate or PKG=./evaluator/...
+BENCH   ?= .
+PKG     ?= ./...
+
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := build
+.PHONY: help build install demo chaos test race conformance fuzz bench lint fmt vet generate checkgenerate report clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/hoist
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/hoist
+
+install: ## Install hoist into Go's bin directory
+	$(GO) install -trimpath -ldflags '$(LDFLAGS)' ./cmd/hoist
+
+demo: build ## Run a 3-node cluster on loopback with sample flags and traffic
+	$(BIN) demo
+
+chaos: build ## The same for a minute while the leader is killed again and again
+	$(BIN) demo --chaos --duration 60s
+
+test: ## Run all tests, and the OpenFeature conformance suite where its data is present
+	$(GO) test ./...
+	$(MAKE) --no-print-directory conformance
+
+race: ## Run the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short ./...
+
+conformance: ## Run the OpenFeature suite with the stock Go OFREP provider against `hoist dev`
+	cd conformance && $(GO) test ./...
+
+fuzz: ## Fuzz one target for a minute: make fuzz PKG=./evaluator FUZZ=FuzzParseContext
+	$(GO) test $(PKG) -run '^$$' -fuzz '$(FUZZ)' -fuzztime 60s
+
+bench: build ## Run the benchmarks (BENCH=pattern, PKG=./folder), then the server against its baselines
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+	$(BIN) bench ofrep --compare-baseline
+	$(BIN) bench writes --compare-baseline
+
+lint: ## Run the linters of .golangci.yml (downloads them the first time)
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## Format every Go file
+	gofmt -w $$(git ls-files '*.go')
+
+vet: ## Run go vet
+	$(GO) vet ./...
+
+generate: ## Generate the API code from transport/proto (needs Node for buf)
+	cd transport && $(BUF) generate
+
+checkgenerate: generate ## Fail when the committed generated code is not what the schema gives
+	git diff --exit-code -- transport/api
+
+report: ## Run the tests and write bin/junit.xml for a build server
+	mkdir -p bin
+	$(TOOL) gotestsum --junitfile bin/junit.xml -- ./...
+
+clean: ## Remove what was built
+	rm -rf bin

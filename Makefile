@@ -60,7 +60,7 @@ vet: ## Run go vet
 	$(GO) vet ./...
 
 generate: ## Generate the API code from transport/proto (needs Node for buf)
-	cd transport && $(BUF) generate
+	cd transport/proto && $(BUF) generate
 
 checkgenerate: generate ## Fail when the committed generated code is not what the schema gives
 	git diff --exit-code -- transport/api

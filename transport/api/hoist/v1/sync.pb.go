@@ -254,7 +254,9 @@ type Record struct {
 	// Of its last change.
 	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Canonical JSON of the definition.
-	Body          []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	Body []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// The body continues in the next record, which has the same kind and key: a long segment spans several frames.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -315,6 +317,13 @@ func (x *Record) GetBody() []byte {
 		return x.Body
 	}
 	return nil
+}
+
+func (x *Record) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // Removal names a record that no longer exists.
@@ -464,9 +473,11 @@ type Difference struct {
 	From  uint64                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
 	To    uint64                 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
 	// Leader time of `to`, unix milliseconds.
-	ChangedAt     int64      `protobuf:"varint,4,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
-	Upserts       []*Record  `protobuf:"bytes,5,rep,name=upserts,proto3" json:"upserts,omitempty"`
-	Removals      []*Removal `protobuf:"bytes,6,rep,name=removals,proto3" json:"removals,omitempty"`
+	ChangedAt int64      `protobuf:"varint,4,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
+	Upserts   []*Record  `protobuf:"bytes,5,rep,name=upserts,proto3" json:"upserts,omitempty"`
+	Removals  []*Removal `protobuf:"bytes,6,rep,name=removals,proto3" json:"removals,omitempty"`
+	// Further parts of the same difference follow; they take effect together, after the one without this mark.
+	More          bool `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +552,13 @@ func (x *Difference) GetRemovals() []*Removal {
 		return x.Removals
 	}
 	return nil
+}
+
+func (x *Difference) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // Progress says that nothing else changed up to the revision.
@@ -674,12 +692,13 @@ const file_hoist_v1_sync_proto_rawDesc = "" +
 	"difference\x120\n" +
 	"\bprogress\x18\x03 \x01(\v2\x12.hoist.v1.ProgressH\x00R\bprogress\x12+\n" +
 	"\ago_away\x18\x04 \x01(\v2\x10.hoist.v1.GoAwayH\x00R\x06goAwayB\a\n" +
-	"\x05frame\"t\n" +
+	"\x05frame\"\x88\x01\n" +
 	"\x06Record\x12(\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x14.hoist.v1.RecordKindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x12\n" +
-	"\x04body\x18\x04 \x01(\fR\x04body\"E\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"E\n" +
 	"\aRemoval\x12(\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x14.hoist.v1.RecordKindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\xb5\x01\n" +
@@ -690,7 +709,7 @@ const file_hoist_v1_sync_proto_rawDesc = "" +
 	"changed_at\x18\x03 \x01(\x03R\tchangedAt\x12\x14\n" +
 	"\x05index\x18\x04 \x01(\x05R\x05index\x12\x12\n" +
 	"\x04last\x18\x05 \x01(\bR\x04last\x12*\n" +
-	"\arecords\x18\x06 \x03(\v2\x10.hoist.v1.RecordR\arecords\"\xc0\x01\n" +
+	"\arecords\x18\x06 \x03(\v2\x10.hoist.v1.RecordR\arecords\"\xd4\x01\n" +
 	"\n" +
 	"Difference\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x12\n" +
@@ -699,7 +718,8 @@ const file_hoist_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"changed_at\x18\x04 \x01(\x03R\tchangedAt\x12*\n" +
 	"\aupserts\x18\x05 \x03(\v2\x10.hoist.v1.RecordR\aupserts\x12-\n" +
-	"\bremovals\x18\x06 \x03(\v2\x11.hoist.v1.RemovalR\bremovals\"S\n" +
+	"\bremovals\x18\x06 \x03(\v2\x11.hoist.v1.RemovalR\bremovals\x12\x12\n" +
+	"\x04more\x18\a \x01(\bR\x04more\"S\n" +
 	"\bProgress\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x15\n" +

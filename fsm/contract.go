@@ -175,6 +175,7 @@ type Proposal struct {
 	ControllerTerm   uint64  // the pilot's fence, 0 for people
 	ExpectedRevision *uint64 // of the object (0 = must not exist); nil = unconditional
 	Command          []byte  // EncodeCommand
+	Comment          string  // why, ≤512 bytes; the Reason of the audit row where the command has none of its own
 }
 
 // EncodeCommand gives the canonical bytes of a command: version byte, uvarint type, flags byte, JSON body.
@@ -234,7 +235,10 @@ func (s *State) AuditHead() (seq uint64, hash string)                      { pan
 func (s *State) DomainHash() string                                        { panic(errSkeleton) }
 func (s *State) FullHash() string                                          { panic(errSkeleton) }
 func (s *State) Request(actor Actor, id string) (revision uint64, ok bool) { panic(errSkeleton) }
-func (s *State) Save(w io.Writer) error                                    { panic(errSkeleton) }
+
+// Try answers what Apply would answer to the proposal now, and changes nothing: the dry run of every door. p.At 0 means Now.
+func (s *State) Try(p *Proposal) (Receipt, error) { panic(errSkeleton) }
+func (s *State) Save(w io.Writer) error           { panic(errSkeleton) }
 
 // Environment is one environment of a tenant, immutable.
 type Environment struct{ _ int }

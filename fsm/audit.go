@@ -1,0 +1,96 @@
+package fsm
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Audit is one row of the chained change log: who changed what, when. A write that changes nothing has no row.
+type Audit struct {
+	Seq         uint64 `json:"seq"`
+	Index       uint64 `json:"index"` // log index: the revision of the change
+	At          int64  `json:"at"`    // leader time, unix ms
+	Actor       Actor  `json:"actor"`
+	RequestID   string `json:"requestId,omitempty"`
+	Tenant      string `json:"tenant,omitempty"`
+	Environment string `json:"environment,omitempty"`
+	Verb        string `json:"verb"`
+	Target      string `json:"target"`
+	Before      string `json:"before,omitempty"` // SHA-256 of the record, hex; empty when there was none
+	After       string `json:"after,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+	Hash        string `json:"hash"` // SHA-256(hash of the row before, canonical bytes of this row without hash), hex
+}
+
+// maxAuditRows are kept in the state; older ones live with whoever archives them, verifiable by the chain.
+const maxAuditRows = 8192
+
+// auditTail is the head of the chain and the newest rows. rows is only ever appended to and cut at the front, so
+// states share it.
+type auditTail struct {
+	seq  uint64
+	head digest
+	rows []Audit
+}
+
+func (a *auditTail) append(row Audit) {
+	a.seq++
+	row.Seq = a.seq
+	a.head = chain(a.head, row)
+	row.Hash = a.head.hex()
+	if len(a.rows) >= maxAuditRows {
+		a.rows = a.rows[len(a.rows)-maxAuditRows+1:]
+	}
+	a.rows = append(a.rows, row)
+}
+
+// chain is the hash of a row that follows the one with hash previous.
+func chain(previous digest, row Audit) digest {
+	row.Hash = ""
+	b, err := json.Marshal(row)
+	if err != nil {
+		panic("fsm: an audit row does not encode: " + err.Error()) // its texts were checked before
+	}
+	return sha256.Sum256(append(previous[:], b...))
+}
+
+// Audit returns up to limit rows with Seq > after, oldest first. Rows older than the newest 8,192 are not here any more.
+func (s *State) Audit(after uint64, limit int) []Audit {
+	rows := s.audit.rows
+	from, _ := slices.BinarySearchFunc(rows, after+1, func(r Audit, seq uint64) int {
+		if r.Seq < seq {
+			return -1
+		}
+		return 1
+	})
+	rows = rows[from:]
+	return slices.Clone(rows[:min(max(limit, 0), len(rows))])
+}
+
+// AuditHead is the number and hash of the newest row.
+func (s *State) AuditHead() (seq uint64, hash string) { return s.audit.seq, s.audit.head.hex() }
+
+// VerifyAudit checks that rows follow each other and, unless they start with the first row ever, that they follow the
+// row with hash previous.
+func VerifyAudit(previous string, rows []Audit) error {
+	var head digest
+	if len(rows) > 0 && rows[0].Seq > 1 {
+		b, err := parseDigest(previous)
+		if err != nil {
+			return fmt.Errorf("audit: the hash before row %d: %w", rows[0].Seq, err)
+		}
+		head = b
+	}
+	for i, row := range rows {
+		if i > 0 && row.Seq != rows[i-1].Seq+1 {
+			return fmt.Errorf("audit: row %d follows row %d; rows are missing", row.Seq, rows[i-1].Seq)
+		}
+		if head = chain(head, row); head.hex() != row.Hash {
+			return fmt.Errorf("audit: row %d or one before it was altered: its hash does not follow", row.Seq)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package fsm
+
+import "fmt"
+
+// Can says whether the actor may do verb to target; nil means yes. It is the only door: Apply asks it for every
+// operation, those inside a batch too, and the leader asks it before proposing.
+//
+// No tokens exist yet, so there is nobody to tell apart: every actor may do everything to tenants, environments, flags
+// and segments. Only what the cluster says about itself is kept for the cluster.
+func Can(_ *State, actor Actor, verb string, target Target) error {
+	switch verb {
+	case verbLeader, verbRaiseVersion, verbChecksum:
+		if actor.Kind != ActorSystem {
+			return &Error{Kind: KindDenied, Op: verb, Target: target.String(),
+				Detail: fmt.Sprintf("only the cluster itself may do this, not an actor of kind %q", actor.Kind)}
+		}
+	}
+	return nil
+}
+
+// canAll asks Can for the command and for every command inside it.
+func canAll(s *State, actor Actor, c Command) error {
+	if err := Can(s, actor, c.Verb(), c.target()); err != nil {
+		return err
+	}
+	for _, inner := range s.inside(c) {
+		if err := Can(s, actor, inner.Verb(), inner.target()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inside lists the commands that a batch or a stage holds, or that a commit makes happen.
+func (s *State) inside(c Command) []Command {
+	switch c := c.(type) {
+	case Batch:
+		return c.Commands
+	case Stage:
+		return c.Commands
+	case Commit:
+		if change, ok := s.stagedChange(c); ok {
+			return change.commands
+		}
+	}
+	return nil
+}
+
+// Admit is what the leader asks before it proposes, so that what can be judged early never enters the log: that the
+// command decodes, that it is well-formed, and that the actor may. It does not look at revisions, because the
+// leader's own state may lag behind its log.
+func (s *State) Admit(p *Proposal) error {
+	c, err := DecodeCommand(p.Command)
+	if err != nil {
+		return err
+	}
+	if err := checkEnvelope(p, c); err != nil {
+		return err
+	}
+	if err := Check(c); err != nil {
+		return err
+	}
+	return canAll(s, p.Actor, c)
+}

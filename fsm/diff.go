@@ -1,0 +1,187 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/hoistflags/hoist/evaluator"
+)
+
+// Diff returns the commands that turn what is declared in from into to; from may be nil for an empty environment.
+// What to leaves open (salts, ranges) does not differ from what is stored. With prune, what to does not have is deleted
+// at the end. The order is safe one by one: what is named comes before those who name it, and what loses something
+// comes after those who stop naming it. Where two changes need each other, only a Batch of all of them will do.
+func Diff(scope Scope, from *Environment, to Content, prune bool) []Command {
+	x := differ{scope: scope, from: from, puts: map[string]Command{}, refs: map[string]evaluator.References{}}
+	for _, s := range to.Segments {
+		x.segment(s)
+	}
+	for _, f := range to.Flags {
+		x.flag(f)
+	}
+	var out []Command
+	if from == nil {
+		return x.ordered()
+	}
+	early, late := x.deletions(to, prune)
+	out = append(out, early...)
+	out = append(out, x.ordered()...)
+	return append(out, late...)
+}
+
+// differ collects the changes by node name.
+type differ struct {
+	scope Scope
+	from  *Environment
+	puts  map[string]Command
+	refs  map[string]evaluator.References // of the new forms
+	names []string
+}
+
+func (x *differ) segment(s *evaluator.Segment) {
+	if old, ok := x.stored(ObjectSegment, s.Key); ok && old.digest() == digestOf(s.Canonical()) {
+		return
+	}
+	x.add(nodeName(ObjectSegment, s.Key), PutSegment{Scope: x.scope, Segment: s}, s.References())
+}
+
+func (x *differ) flag(f *evaluator.Flag) {
+	node := nodeName(ObjectFlag, f.Key)
+	it, ok := x.stored(ObjectFlag, f.Key)
+	if !ok {
+		x.add(node, PutFlag{Scope: x.scope, Flag: f}, f.References())
+		return
+	}
+	old := it.Flag()
+	settled := settle(f, old)
+	if it.digest() == digestOf(settled.Canonical()) {
+		return
+	}
+	flipped := *old
+	flipped.Enabled = settled.Enabled
+	if digestOf(flipped.Canonical()) == digestOf(settled.Canonical()) {
+		x.add(node, SetEnabled{Scope: x.scope, Key: f.Key, Enabled: f.Enabled}, f.References())
+		return
+	}
+	x.add(node, PutFlag{Scope: x.scope, Flag: f}, f.References())
+}
+
+func (x *differ) stored(kind ObjectKind, key string) (*item, bool) {
+	if x.from == nil {
+		return nil, false
+	}
+	return x.from.item(kind, key)
+}
+
+func (x *differ) add(node string, c Command, refs evaluator.References) {
+	x.names = append(x.names, node)
+	x.puts[node], x.refs[node] = c, refs
+}
+
+// ordered sorts the puts so that each stands after those it waits for. A circle of waiting is cut where it was entered.
+func (x *differ) ordered() []Command {
+	slices.Sort(x.names)
+	done := map[string]bool{}
+	var out []Command
+	var visit func(node string)
+	visit = func(node string) {
+		if _, changes := x.puts[node]; !changes || done[node] {
+			return
+		}
+		done[node] = true
+		for _, before := range x.before(node) {
+			visit(before)
+		}
+		out = append(out, x.puts[node])
+	}
+	for _, node := range x.names {
+		visit(node)
+	}
+	return out
+}
+
+// before lists what has to change earlier than node: those who stop naming something it loses, then what it names.
+func (x *differ) before(node string) []string {
+	var out []string
+	if x.from != nil {
+		if it, ok := x.from.node(node); ok && x.narrows(node, it) {
+			out = append(out, x.leaving(node)...)
+		}
+	}
+	now := item{refs: new(evaluator.References)}
+	*now.refs = x.refs[node]
+	return append(out, now.edges()...)
+}
+
+// narrows says whether a flag loses a variant or is archived.
+func (x *differ) narrows(node string, it *item) bool {
+	put, ok := x.puts[node].(PutFlag)
+	if !ok {
+		return false
+	}
+	old := it.Flag()
+	return put.Flag.Archived && !old.Archived ||
+		slices.ContainsFunc(old.Variants, func(v evaluator.Variant) bool { return !hasVariant(put.Flag, v.Key) })
+}
+
+// leaving lists the nodes that name node now, sorted.
+func (x *differ) leaving(node string) []string {
+	set, ok := x.from.referrers.Get(node)
+	if !ok {
+		return nil
+	}
+	var names []string
+	set.All(func(name string, _ struct{}, _ uint64) bool {
+		names = append(names, name)
+		return true
+	})
+	slices.Sort(names)
+	return names
+}
+
+// deletions lists what to does not have: early what only makes room for a key that differs in case, late the rest, those
+// who name others before what they name.
+func (x *differ) deletions(to Content, prune bool) (early, late []Command) {
+	if !prune {
+		return nil, nil
+	}
+	kept, folded := map[string]bool{}, map[string]bool{}
+	for _, f := range to.Flags {
+		kept[nodeName(ObjectFlag, f.Key)], folded[indexKey(ObjectFlag, f.Key)] = true, true
+	}
+	for _, s := range to.Segments {
+		kept[nodeName(ObjectSegment, s.Key)] = true
+	}
+	gone := map[string]Command{}
+	var names []string
+	for _, r := range x.from.Flags() {
+		if node := nodeName(ObjectFlag, r.Key); !kept[node] {
+			gone[node], names = DeleteFlag{Scope: x.scope, Key: r.Key}, append(names, node)
+		}
+	}
+	for _, r := range x.from.Segments() {
+		if node := nodeName(ObjectSegment, r.Key); !kept[node] {
+			gone[node], names = DeleteSegment{Scope: x.scope, Key: r.Key}, append(names, node)
+		}
+	}
+	done := map[string]bool{}
+	var visit func(node string)
+	visit = func(node string) {
+		c, goes := gone[node]
+		if !goes || done[node] {
+			return
+		}
+		done[node] = true
+		for _, referrer := range x.leaving(node) {
+			visit(referrer)
+		}
+		if d, ok := c.(DeleteFlag); ok && folded[indexKey(ObjectFlag, d.Key)] {
+			early = append(early, c)
+			return
+		}
+		late = append(late, c)
+	}
+	for _, node := range names {
+		visit(node)
+	}
+	return early, late
+}

@@ -1,0 +1,98 @@
+package fsm
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math/bits"
+)
+
+// digest is a SHA-256.
+type digest [sha256.Size]byte
+
+func (d digest) hex() string { return hex.EncodeToString(d[:]) }
+
+// sum is a set of leaves, added modulo 2^256. Adding and removing a leaf costs the same whatever the set holds, and the
+// order in which leaves came does not matter, so a hash over 100,000 flags moves with one flag.
+type sum [4]uint64
+
+func (s *sum) add(leaf sum) {
+	var carry uint64
+	for i := range s {
+		s[i], carry = bits.Add64(s[i], leaf[i], carry)
+	}
+}
+
+func (s *sum) remove(leaf sum) {
+	var borrow uint64
+	for i := range s {
+		s[i], borrow = bits.Sub64(s[i], leaf[i], borrow)
+	}
+}
+
+func (s sum) hex() string {
+	var b [32]byte
+	for i, w := range s {
+		binary.BigEndian.PutUint64(b[24-8*i:], w)
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// leafKind keeps the leaves of different things apart.
+type leafKind byte
+
+const (
+	leafTenant      leafKind = 't'
+	leafEnvironment leafKind = 'e'
+	leafObject      leafKind = 'o' // a definition
+	leafExposure    leafKind = 'x' // that something stands beside a flag
+	leafStamp       leafKind = 'r' // revision, creation and time of a definition
+	leafExposed     leafKind = 'd' // revision, time and author of an exposure
+	leafVersion     leafKind = 'h'
+	leafRequest     leafKind = 'q'
+	leafStage       leafKind = 's'
+	leafMeta        leafKind = 'm'
+)
+
+// leafBuilder collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.
+type leafBuilder struct{ b []byte }
+
+func newLeaf(kind leafKind, path ...string) *leafBuilder {
+	l := &leafBuilder{b: make([]byte, 1, 256)}
+	l.b[0] = byte(kind)
+	for _, p := range path {
+		l.b = appendString(l.b, p)
+	}
+	return l
+}
+
+func (l *leafBuilder) numbers(n ...uint64) *leafBuilder {
+	for _, v := range n {
+		l.b = binary.BigEndian.AppendUint64(l.b, v)
+	}
+	return l
+}
+
+func (l *leafBuilder) digest(d digest) *leafBuilder {
+	l.b = append(l.b, d[:]...)
+	return l
+}
+
+func (l *leafBuilder) actor(a Actor) *leafBuilder {
+	l.b = appendString(appendString(appendString(l.b, a.Kind), a.ID), a.Email)
+	return l
+}
+
+func (l *leafBuilder) sum() sum {
+	h := sha256.Sum256(l.b)
+	return sum{binary.BigEndian.Uint64(h[24:]), binary.BigEndian.Uint64(h[16:]), binary.BigEndian.Uint64(h[8:]), binary.BigEndian.Uint64(h[:])}
+}
+
+func parseDigest(text string) (d digest, err error) {
+	if len(text) != 2*len(d) {
+		return d, fmt.Errorf("%q is no SHA-256 in hex", text)
+	}
+	_, err = hex.Decode(d[:], []byte(text))
+	return d, err
+}

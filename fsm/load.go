@@ -1,0 +1,373 @@
+package fsm
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+
+	"github.com/hoistflags/hoist/evaluator"
+)
+
+// loader builds a state out of saved records.
+type loader struct {
+	in      *bufio.Reader
+	crc     hash.Hash32
+	state   *State
+	full    string // what the header promises
+	env     *Environment
+	parts   evaluator.Parts
+	strings map[string]string // names that repeat thousands of times are kept once
+}
+
+// load reads what Save wrote and verifies it: checksum, every definition, and the full hash.
+func load(r io.Reader) (*State, error) {
+	l := &loader{in: bufio.NewReaderSize(r, 64<<10), crc: castagnoli(), strings: map[string]string{},
+		state: &State{requests: newRequestTable()}}
+	if err := l.open(); err != nil {
+		return nil, fmt.Errorf("fsm: load: %w", err)
+	}
+	for {
+		kind, body, err := l.record()
+		if err != nil {
+			return nil, fmt.Errorf("fsm: load: %w", err)
+		}
+		if kind == recordEnd {
+			break
+		}
+		fields := &reader{rest: body}
+		if err := l.take(kind, fields); err != nil {
+			return nil, fmt.Errorf("fsm: load: %w", err)
+		}
+		if fields.failed || len(fields.rest) > 0 {
+			return nil, fmt.Errorf("fsm: load: a record of type %d does not have the fields this binary knows", kind)
+		}
+	}
+	return l.finish()
+}
+
+func (l *loader) open() error {
+	magic := make([]byte, len(savedMagic))
+	if _, err := io.ReadFull(l.in, magic); err != nil || string(magic) != savedMagic {
+		return errors.New("this is no saved state")
+	}
+	l.crc.Write(magic)
+	format, err := binary.ReadUvarint(l)
+	if err != nil {
+		return cutOff(err)
+	}
+	if format != savedFormat {
+		return fmt.Errorf("the state is saved in format %d, this binary knows format %d; start a newer release", format, savedFormat)
+	}
+	return nil
+}
+
+// ReadByte makes the loader an io.ByteReader that checksums.
+func (l *loader) ReadByte() (byte, error) {
+	b, err := l.in.ReadByte()
+	if err == nil {
+		l.crc.Write([]byte{b})
+	}
+	return b, err
+}
+
+func cutOff(err error) error { return fmt.Errorf("the saved state is cut off: %w", err) }
+
+// record reads one record. Its memory grows with what is really there, not with what a damaged length promises.
+func (l *loader) record() (kind byte, body []byte, err error) {
+	if kind, err = l.ReadByte(); err != nil {
+		return 0, nil, cutOff(err)
+	}
+	size, err := binary.ReadUvarint(l)
+	if err != nil {
+		return 0, nil, cutOff(err)
+	}
+	if size <= 1<<20 {
+		body = make([]byte, size)
+		_, err = io.ReadFull(l.in, body)
+	} else {
+		var b bytes.Buffer
+		_, err = io.CopyN(&b, l.in, int64(min(size, 1<<40)))
+		body = b.Bytes()
+	}
+	if err != nil {
+		return 0, nil, cutOff(err)
+	}
+	l.crc.Write(body)
+	return kind, body, nil
+}
+
+func (l *loader) take(kind byte, r *reader) error {
+	if (kind == recordHeader) != (l.full == "") {
+		return errors.New("the header is not the first record")
+	}
+	if kind >= recordFlag && kind <= recordTombstone && l.env == nil {
+		return fmt.Errorf("a record of type %d stands outside an environment", kind)
+	}
+	switch kind {
+	case recordHeader:
+		return l.header(r)
+	case recordTenant:
+		return l.tenant(r)
+	case recordEnvironment:
+		return l.environment(r)
+	case recordFlag:
+		return l.item(ObjectFlag, r)
+	case recordSegment:
+		return l.item(ObjectSegment, r)
+	case recordExposure:
+		return l.exposure(r)
+	case recordGrave:
+		return l.grave(r)
+	case recordTombstone:
+		l.parts.Tombstones = append(l.parts.Tombstones, evaluator.Tombstone{
+			Segment: r.string() == string(ObjectSegment), Key: r.string(), Revision: r.uvarint(), At: r.varint()})
+	case recordRequest:
+		l.request(r)
+	case recordAudit:
+		l.audit(r)
+	case recordStage:
+		return l.stage(r)
+	case recordCheckpoint:
+		l.state.checkpoints = append(l.state.checkpoints, checkpoint{index: r.uvarint(),
+			hash: sum{r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()}})
+	default:
+		return fmt.Errorf("record type %d is not known to this binary; start a newer release", kind)
+	}
+	return nil
+}
+
+func (l *loader) header(r *reader) error {
+	s := l.state
+	s.epoch, s.clusterID, s.index, s.term = r.string(), r.string(), r.uvarint(), r.uvarint()
+	version := r.uvarint()
+	s.now, s.audit.seq = r.varint(), r.uvarint()
+	copy(s.audit.head[:], r.bytes())
+	s.requests.floor, l.full = r.varint(), r.string()
+	if version < LawOldest || version > LawVersion {
+		return fmt.Errorf("the state is under law version %d, this binary knows %d to %d; start another release", version, LawOldest, LawVersion)
+	}
+	s.version = int(version)
+	if l.full == "" {
+		return errors.New("the header has no hash")
+	}
+	return nil
+}
+
+func (l *loader) tenant(r *reader) error {
+	l.closeEnvironment()
+	t := &tenant{key: r.string(), name: r.string(), created: r.uvarint()}
+	if n := len(l.state.tenants); n > 0 && l.state.tenants[n-1].key >= t.key {
+		return fmt.Errorf("tenant %q is out of order", t.key)
+	}
+	l.state.tenants = append(l.state.tenants, t)
+	l.state.domain.add(tenantLeaf(t))
+	return nil
+}
+
+func (l *loader) environment(r *reader) error {
+	l.closeEnvironment()
+	n := len(l.state.tenants)
+	if n == 0 {
+		return errors.New("an environment stands outside a tenant")
+	}
+	owner := l.state.tenants[n-1]
+	e := newEnvironment(owner.key, r.string(), r.string(), l.state.epoch, r.uvarint())
+	e.revision = r.uvarint()
+	l.env, l.parts = e, evaluator.Parts{Epoch: l.state.epoch, Revision: r.uvarint(), ChangedAt: r.varint(), Floor: r.uvarint()}
+	owner.environments = append(owner.environments, e)
+	l.state.domain.add(environmentLeaf(e))
+	return nil
+}
+
+// item takes one flag or segment. Its declaration is decoded once, for what it refers to and for what it serves.
+func (l *loader) item(kind ObjectKind, r *reader) error {
+	it := &item{FlagRecord: FlagRecord{Key: r.string(), Created: r.uvarint()}}
+	served := r.uvarint()
+	it.versions = l.versions(r)
+	if r.failed || len(it.versions) == 0 {
+		return fmt.Errorf("%s %q has no version", kind, it.Key)
+	}
+	newest := &it.versions[len(it.versions)-1]
+	it.Revision, it.UpdatedAt, it.Record = newest.Revision, newest.At, newest.Record
+	if err := l.define(kind, it, served); err != nil {
+		return fmt.Errorf("%s %q: %w", kind, it.Key, err)
+	}
+	for _, v := range it.versions {
+		l.state.rest.add(versionLeaf(l.env, nodeName(kind, it.Key), v))
+	}
+	l.env.declared.add(declaredLeaf(kind, it))
+	l.state.domain.add(objectLeaf(l.env, kind, it))
+	l.state.rest.add(stampLeaf(l.env, kind, it))
+	l.env.setTable(kind, l.env.table(kind).With(indexKey(kind, it.Key), it, it.Revision))
+	for _, target := range it.edges() {
+		l.env.link(target, nodeName(kind, it.Key))
+	}
+	return nil
+}
+
+func (l *loader) define(kind ObjectKind, it *item, served uint64) error {
+	var refs evaluator.References
+	if kind == ObjectSegment {
+		s, err := evaluator.DecodeSegment(it.Record)
+		if err != nil {
+			return err
+		}
+		compiled, err := evaluator.CompileSegment(s)
+		if err != nil {
+			return err
+		}
+		refs = s.References()
+		l.parts.Segments = append(l.parts.Segments, compiled)
+		l.parts.SegmentRevisions = append(l.parts.SegmentRevisions, served)
+	} else {
+		f, err := evaluator.DecodeFlag(it.Record)
+		if err != nil {
+			return err
+		}
+		compiled, err := evaluator.Compile(f)
+		if err != nil {
+			return err
+		}
+		refs = f.References()
+		l.parts.Flags = append(l.parts.Flags, compiled)
+		l.parts.FlagRevisions = append(l.parts.FlagRevisions, served)
+	}
+	if len(refs.Flags)+len(refs.Segments) > 0 {
+		it.refs = &refs
+	}
+	return nil
+}
+
+func (l *loader) versions(r *reader) []version {
+	n := r.uvarint()
+	if n > maxVersions {
+		r.failed = true
+		return nil
+	}
+	out := make([]version, 0, n)
+	for range n {
+		v := version{Version: Version{Revision: r.uvarint(), At: r.varint(), Actor: l.actor(r), Verb: l.intern(r), Record: r.bytes()}}
+		if len(v.Record) == 0 {
+			v.Record = nil
+		} else {
+			v.digest = digestOf(v.Record)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (l *loader) actor(r *reader) Actor {
+	return Actor{Kind: l.intern(r), ID: l.intern(r), Email: l.intern(r)}
+}
+
+func (l *loader) intern(r *reader) string {
+	b := r.bytes()
+	if s, ok := l.strings[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	l.strings[s] = s
+	return s
+}
+
+// exposure follows the flag it stands beside: the flag compiles again, with it.
+func (l *loader) exposure(r *reader) error {
+	x := Exposure{Flag: r.string(), Owner: r.string(), Revision: r.uvarint(), At: r.varint(), By: l.actor(r), Reason: r.string()}
+	it, ok := l.env.item(ObjectFlag, x.Flag)
+	n := len(l.parts.Flags) - 1
+	if !ok || n < 0 || l.parts.Flags[n].Key() != x.Flag {
+		return fmt.Errorf("an exposure of flag %q does not follow it", x.Flag)
+	}
+	list := append(slices.Clone(l.env.Exposures(x.Flag)), x)
+	l.env.exposures = l.env.exposures.With(x.Flag, list, x.Revision)
+	l.state.domain.add(exposureLeaf(l.env, x))
+	l.state.rest.add(exposedLeaf(l.env, x))
+	compiled, err := evaluator.Compile(effective(it.Flag(), list))
+	if err != nil {
+		return fmt.Errorf("flag %q with its exposures: %w", x.Flag, err)
+	}
+	l.parts.Flags[n] = compiled
+	return nil
+}
+
+func (l *loader) grave(r *reader) error {
+	node := r.string()
+	versions := l.versions(r)
+	for _, v := range versions {
+		l.state.rest.add(versionLeaf(l.env, node, v))
+	}
+	l.env.graves = l.env.graves.With(node, versions, l.env.revision)
+	l.env.graveOrder = append(l.env.graveOrder, node)
+	return nil
+}
+
+// closeEnvironment builds what the environment serves once all its records are there.
+func (l *loader) closeEnvironment() {
+	if l.env == nil {
+		return
+	}
+	l.env.snapshot = evaluator.RestoreSnapshot(l.parts)
+	l.env, l.parts = nil, evaluator.Parts{}
+}
+
+func (l *loader) request(r *reader) {
+	key := r.string()
+	var row requestRow
+	copy(row.body[:], r.bytes())
+	row.at, row.idTime, row.revision, row.object, row.code = r.varint(), r.varint(), r.uvarint(), r.uvarint(), outcomeCode(r.uvarint())
+	l.state.requests.put(key, row)
+	l.state.rest.add(requestLeaf(key, row))
+}
+
+func (l *loader) audit(r *reader) {
+	l.state.audit.rows = append(l.state.audit.rows, Audit{Seq: r.uvarint(), Index: r.uvarint(), At: r.varint(), Actor: l.actor(r),
+		RequestID: r.string(), Tenant: l.intern(r), Environment: l.intern(r), Verb: l.intern(r), Target: r.string(),
+		Before: r.string(), After: r.string(), Reason: r.string(), Hash: r.string()})
+}
+
+// stage applies a part again, so that a big write goes on where it was.
+func (l *loader) stage(r *reader) error {
+	at, part := r.varint(), r.bytes()
+	c, err := DecodeCommand(part)
+	if err != nil {
+		return fmt.Errorf("a staged part: %w", err)
+	}
+	stage, ok := c.(Stage)
+	if !ok {
+		return fmt.Errorf("a staged part is %T", c)
+	}
+	i := l.state.stagedIndex(stage.Scope, stage.Change)
+	if i < 0 {
+		i = len(l.state.staged)
+		l.state.staged = append(l.state.staged, &stagedChange{scope: stage.Scope, id: stage.Change})
+	}
+	next, err := l.state.staged[i].with(stage, part, at)
+	if err != nil {
+		return fmt.Errorf("a staged part: %w", err)
+	}
+	l.state.staged[i] = next
+	l.state.rest.add(stageLeaf(next, stage.Part, part))
+	return nil
+}
+
+func (l *loader) finish() (*State, error) {
+	l.closeEnvironment()
+	want := l.crc.Sum32()
+	var tail [4]byte
+	if _, err := io.ReadFull(l.in, tail[:]); err != nil {
+		return nil, fmt.Errorf("fsm: load: %w", cutOff(err))
+	}
+	if binary.LittleEndian.Uint32(tail[:]) != want {
+		return nil, errors.New("fsm: load: the checksum differs: the saved state is damaged; use another snapshot")
+	}
+	if l.state.full().hex() != l.full {
+		return nil, fmt.Errorf("fsm: load: the records hash to %s, the header says %s; use another snapshot", l.state.full().hex(), l.full)
+	}
+	return l.state, nil
+}

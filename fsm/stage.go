@@ -1,0 +1,256 @@
+package fsm
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hoistflags/hoist/evaluator"
+)
+
+// Staged parts live ten minutes of leader time, so that a writer that died leaves nothing behind.
+const (
+	stagedAge      = int64(10 * time.Minute / time.Millisecond)
+	maxStaged      = 8        // changes at once
+	maxStagedBytes = 64 << 20 // of all of them together
+	maxChangeID    = 64
+)
+
+// stagedChange is a big write on its way: decoded and checked, but invisible until its Commit. It is immutable.
+type stagedChange struct {
+	scope    Scope
+	id       string
+	at       int64    // leader time of the newest part
+	parts    [][]byte // the encoded Stage commands
+	bytes    int
+	hash     digest // chain over parts
+	commands []Command
+	fragment []byte // of a command whose last fragment has not come
+}
+
+func stageChain(previous digest, part []byte) digest {
+	h := sha256.New()
+	h.Write(previous[:])
+	h.Write(part)
+	return digest(h.Sum(nil))
+}
+
+func (s *State) stagedIndex(scope Scope, id string) int {
+	return slices.IndexFunc(s.staged, func(c *stagedChange) bool { return c.scope == scope && c.id == id })
+}
+
+func (s *State) stagedChange(c Commit) (*stagedChange, bool) {
+	if i := s.stagedIndex(c.Scope, c.Change); i >= 0 {
+		return s.staged[i], true
+	}
+	return nil, false
+}
+
+// expire drops what nobody committed in time.
+func (s *State) expire() {
+	for i := 0; i < len(s.staged); {
+		if s.now-s.staged[i].at <= stagedAge {
+			i++
+			continue
+		}
+		s.dropStaged(i)
+	}
+}
+
+func (s *State) dropStaged(i int) {
+	for n, part := range s.staged[i].parts {
+		s.rest.remove(stageLeaf(s.staged[i], n, part))
+	}
+	s.staged = slices.Delete(slices.Clone(s.staged), i, i+1)
+}
+
+func stageLeaf(c *stagedChange, n int, part []byte) sum {
+	return newLeaf(leafStage, c.scope.Tenant, c.scope.Environment, c.id).numbers(uint64(n)).digest(digestOf(part)).sum()
+}
+
+func (d *draft) stage(c Stage) error {
+	s, part := d.state, d.proposal.Command
+	i := s.stagedIndex(c.Scope, c.Change)
+	old := &stagedChange{scope: c.Scope, id: c.Change}
+	if i >= 0 {
+		old = s.staged[i]
+	}
+	if c.Part < len(old.parts) && digestOf(old.parts[c.Part]) == digestOf(part) {
+		return nil
+	}
+	if c.Part != len(old.parts) {
+		return &Error{Kind: KindConflict, Op: c.Verb(), Target: c.target().String(),
+			Detail: fmt.Sprintf("change %q expects part %d, not %d; send the change again under a new id", c.Change, len(old.parts), c.Part)}
+	}
+	if err := d.stagedRoom(c, i, len(part)); err != nil {
+		return err
+	}
+	next, err := old.with(c, part, s.now)
+	if err != nil {
+		return err
+	}
+	s.staged = slices.Clone(s.staged)
+	if i >= 0 {
+		s.staged[i] = next
+	} else {
+		s.staged = append(s.staged, next)
+	}
+	s.rest.add(stageLeaf(next, c.Part, part))
+	d.changed = true
+	return nil
+}
+
+func (d *draft) stagedRoom(c Stage, i, bytes int) error {
+	for _, other := range d.state.staged {
+		bytes += other.bytes
+	}
+	if i < 0 && len(d.state.staged) >= maxStaged || bytes > maxStagedBytes {
+		return &Error{Kind: KindConflict, Op: c.Verb(), Target: c.target().String(),
+			Detail: fmt.Sprintf("too many big writes are under way (at most %d with %d MiB together); try again later or write less at once",
+				maxStaged, maxStagedBytes>>20)}
+	}
+	return nil
+}
+
+// with is the change with one part more.
+func (s *stagedChange) with(c Stage, part []byte, now int64) (*stagedChange, error) {
+	next := *s
+	next.at, next.bytes, next.hash = now, s.bytes+len(part), stageChain(s.hash, part)
+	next.parts = append(slices.Clip(s.parts), slices.Clone(part))
+	next.commands = append(slices.Clip(s.commands), c.Commands...)
+	if len(c.Fragment) > 0 {
+		next.fragment = append(slices.Clip(s.fragment), c.Fragment...)
+	}
+	if !c.Last {
+		return &next, nil
+	}
+	whole, err := DecodeCommand(next.fragment)
+	if err != nil {
+		return nil, &Error{Kind: KindInvalid, Op: c.Verb(), Target: c.target().String(), Err: err,
+			Detail: fmt.Sprintf("the fragments of change %q make no command: %v", c.Change, err)}
+	}
+	next.fragment = nil
+	if scopeOf(whole) == (Scope{}) {
+		whole = withScope(whole, c.Scope)
+	}
+	if problems := checkCommands(c.Scope, []Command{whole}); len(problems) > 0 {
+		return nil, &Error{Kind: KindInvalid, Op: c.Verb(), Target: whole.target().String(), Problems: problems,
+			Detail: "the change breaks rules; correct the named fields"}
+	}
+	next.commands = append(next.commands, whole)
+	return &next, nil
+}
+
+func (d *draft) commit(c Commit) error {
+	s := d.state
+	i := s.stagedIndex(c.Scope, c.Change)
+	if i < 0 {
+		return notFound(c, fmt.Sprintf("change %q is not staged, or was for more than 10 minutes; send it again", c.Change))
+	}
+	change := s.staged[i]
+	if len(change.parts) != c.Parts || change.hash.hex() != c.Hash || change.fragment != nil {
+		return &Error{Kind: KindConflict, Op: c.Verb(), Target: c.target().String(),
+			Detail: fmt.Sprintf("change %q is staged in %d parts with another hash; send it again under a new id", c.Change, len(change.parts))}
+	}
+	s.dropStaged(i)
+	return d.batch(change.commands)
+}
+
+func checkStage(c Stage) evaluator.Problems {
+	problems := checkChangeID(c.Change)
+	if c.Part < 0 {
+		problems = append(problems, problem("/part", "command.range", "parts count from 0")...)
+	}
+	return append(problems, checkCommands(c.Scope, c.Commands)...)
+}
+
+func checkCommit(c Commit) evaluator.Problems {
+	problems := checkChangeID(c.Change)
+	if _, err := parseDigest(c.Hash); err != nil {
+		problems = append(problems, problem("/hash", "command.hash", err.Error())...)
+	}
+	return problems
+}
+
+func checkChangeID(id string) evaluator.Problems {
+	if id == "" || len(id) > maxChangeID {
+		return problem("/change", "command.change", fmt.Sprintf("name the change in 1 to %d bytes", maxChangeID))
+	}
+	return checkText("/change", id, maxChangeID)
+}
+
+// Split turns a command that does not fit one log entry into stages of at most 128 KiB and the final Commit; a command
+// that fits comes back alone. Each is a proposal of its own and wants its own request id. change names the write, and
+// is unique: take the request id.
+func Split(c Command, change string) ([]Command, error) {
+	whole, err := EncodeCommand(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(whole) <= maxCommand {
+		return []Command{c}, nil
+	}
+	scope, inner := scopeOf(c), []Command{c}
+	if b, ok := c.(Batch); ok {
+		inner = b.Commands
+	}
+	stages, err := pack(scope, change, inner)
+	if err != nil {
+		return nil, err
+	}
+	var hash digest
+	out := make([]Command, 0, len(stages)+1)
+	for i := range stages {
+		stages[i].Part = i
+		b, err := EncodeCommand(stages[i])
+		if err != nil {
+			return nil, err
+		}
+		hash = stageChain(hash, b)
+		out = append(out, stages[i])
+	}
+	return append(out, Commit{Scope: scope, Change: change, Parts: len(stages), Hash: hash.hex()}), nil
+}
+
+const (
+	// maxCommand leaves room in the entry for what travels around a command.
+	maxCommand = MaxEntry - 2048
+	// stageOverhead is more than a stage adds to its commands, each command counted with nestedOverhead.
+	stageOverhead  = 1024
+	nestedOverhead = 32
+	// fragmentBytes becomes 4/3 as long in JSON.
+	fragmentBytes = (maxCommand - stageOverhead) / 4 * 3
+)
+
+// pack fills stages with whole commands in order, and cuts a command that alone is too large into fragments.
+func pack(scope Scope, change string, commands []Command) ([]Stage, error) {
+	var stages []Stage
+	open, room := Stage{Scope: scope, Change: change}, maxCommand-stageOverhead
+	flush := func() {
+		if len(open.Commands) > 0 {
+			stages = append(stages, open)
+		}
+		open, room = Stage{Scope: scope, Change: change}, maxCommand-stageOverhead
+	}
+	for i, c := range commands {
+		b, err := EncodeCommand(c)
+		if err != nil {
+			return nil, fmt.Errorf("command %d: %w", i, err)
+		}
+		if len(b)+nestedOverhead > room {
+			flush()
+		}
+		if len(b)+nestedOverhead <= room {
+			open.Commands = append(open.Commands, c)
+			room -= len(b) + nestedOverhead
+			continue
+		}
+		for piece := range slices.Chunk(b, fragmentBytes) {
+			stages = append(stages, Stage{Scope: scope, Change: change, Fragment: piece})
+		}
+		stages[len(stages)-1].Last = true
+	}
+	flush()
+	return stages, nil
+}

@@ -32,23 +32,23 @@ type Flag struct {
 	Tags          []string          `json:"tags,omitempty"`        // sorted, unique
 	Annotations   map[string]string `json:"annotations,omitempty"` // source facts kept by importers
 	Metadata      map[string]Value  `json:"metadata,omitempty"`    // boolean, string, number; sent with every answer
-	Temporary     bool              `json:"temporary,omitempty"`   // needs Expires
+	Temporary     bool              `json:"temporary,omitzero"`    // needs Expires
 	Expires       string            `json:"expires,omitempty"`     // RFC 3339 date; never read by Evaluate
-	Archived      bool              `json:"archived,omitempty"`
-	ClientVisible bool              `json:"clientVisible,omitempty"`
-	Value         *Value            `json:"value,omitempty"`   // KindConfig only
-	Enabled       bool              `json:"enabled,omitempty"` // a new flag is dark
+	Archived      bool              `json:"archived,omitzero"`
+	ClientVisible bool              `json:"clientVisible,omitzero"`
+	Value         *Value            `json:"value,omitzero"`   // KindConfig only
+	Enabled       bool              `json:"enabled,omitzero"` // a new flag is dark
 	Variants      []Variant         `json:"variants,omitempty"`
 	Off           string            `json:"off,omitempty"` // variant served when off; empty means no value
 	Prerequisites []Prerequisite    `json:"prerequisites,omitempty"`
-	Rules         []Rule            `json:"rules,omitempty"`   // the first match wins
-	Default       *Serve            `json:"default,omitempty"` // served when no rule matches
+	Rules         []Rule            `json:"rules,omitempty"`  // the first match wins
+	Default       *Serve            `json:"default,omitzero"` // served when no rule matches
 }
 
 // Variant is one named value of a flag. Without a Value the caller's own default is meant.
 type Variant struct {
 	Key   string `json:"key"`
-	Value *Value `json:"value,omitempty"`
+	Value *Value `json:"value,omitzero"`
 }
 
 // Prerequisite demands that another flag is enabled and serves one of Variants.
@@ -68,7 +68,7 @@ type Rule struct {
 // Serve names a variant or a Split, exactly one of the two.
 type Serve struct {
 	Variant string `json:"variant,omitempty"`
-	Split   *Split `json:"split,omitempty"`
+	Split   *Split `json:"split,omitzero"`
 	Label   string `json:"label,omitempty"` // opaque, copied to Result
 }
 
@@ -93,7 +93,7 @@ type Range struct {
 	Variant string `json:"variant"`
 	From    uint64 `json:"from"`
 	To      uint64 `json:"to"`
-	Down    bool   `json:"down,omitempty"` // the piece was filled from its upper end
+	Down    bool   `json:"down,omitzero"` // the piece was filled from its upper end
 }
 
 // Clause compares one attribute of the context with Values.
@@ -101,10 +101,10 @@ type Clause struct {
 	Attribute  string  `json:"attribute,omitempty"`
 	Operator   string  `json:"operator"`
 	Values     []Value `json:"values,omitempty"`
-	Negate     bool    `json:"negate,omitempty"`
-	IfMissing  bool    `json:"ifMissing,omitempty"`  // the result when the attribute is missing or unusable
-	Coerce     bool    `json:"coerce,omitempty"`     // accept other spellings of the operator's type
-	IgnoreCase bool    `json:"ignoreCase,omitempty"` // string operators only
+	Negate     bool    `json:"negate,omitzero"`
+	IfMissing  bool    `json:"ifMissing,omitzero"`  // the result when the attribute is missing or unusable
+	Coerce     bool    `json:"coerce,omitzero"`     // accept other spellings of the operator's type
+	IgnoreCase bool    `json:"ignoreCase,omitzero"` // string operators only
 }
 
 // Segment is a named audience: two lists of keys, then rules of which one must match.

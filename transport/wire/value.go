@@ -96,7 +96,7 @@ func DecodeContext(m *structpb.Struct, c *evaluator.Context) error {
 	}
 	v, err := decodeStruct(m, "", 1)
 	if err != nil {
-		return &evaluator.ContextError{Code: string(evaluator.ErrorInvalidContext), Detail: "context " + err.Error()}
+		return &evaluator.ContextError{Code: evaluator.ErrorInvalidContext, Detail: "context " + err.Error()}
 	}
 	return evaluator.ParseContext(v.AppendJSON(nil), c)
 }

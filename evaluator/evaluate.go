@@ -1,0 +1,197 @@
+package evaluator
+
+import "slices"
+
+// Guards against what the law refuses to commit (cycles, deep chains) and what it cannot see (a lattice of
+// prerequisites, which is visited once per path). Reaching one is never an error: the prerequisite is not met, the
+// context is not a member.
+const (
+	maxFlagDepth    = 8
+	maxSegmentDepth = 4
+	maxVisits       = 10_000 // flags looked at for one answer
+)
+
+// Evaluate answers which variant the flag called key serves in context c, and why. It depends on nothing else and
+// allocates nothing.
+func (s *Snapshot) Evaluate(key string, c *Context) (r Result) {
+	if e := s.flags.find(key, hashText(key)); e != nil {
+		return s.EvaluateCompiled(e.value, c)
+	}
+	return Result{Reason: ReasonError, ErrorCode: ErrorFlagNotFound, Revision: s.revision}
+}
+
+// EvaluateCompiled is Evaluate for a flag already looked up.
+func (s *Snapshot) EvaluateCompiled(f *Compiled, c *Context) (r Result) {
+	switch {
+	case f.archived:
+		return Result{Reason: ReasonError, ErrorCode: ErrorFlagNotFound, Revision: s.revision}
+	case f.constant != nil:
+		r = *f.constant
+	default:
+		q := query{snapshot: s, context: c}
+		r = *q.decide(f, 0)
+	}
+	r.Revision = s.revision
+	return r
+}
+
+// query is one question on its way through the flags it touches. With a trace it is an explanation: the same code
+// takes the same way and leaves notes.
+type query struct {
+	snapshot *Snapshot
+	context  *Context
+	trace    *trace // nil in Evaluate
+	visits   int
+}
+
+// decide evaluates a flag that is neither archived nor unknown. depth is the number of flags above it.
+func (q *query) decide(f *Compiled, depth int) *Result {
+	if f.constant != nil {
+		if q.trace != nil {
+			q.trace.constant(f)
+		}
+		return f.constant
+	}
+	for i := range f.prerequisites {
+		p := &f.prerequisites[i]
+		met := q.met(p, depth)
+		if q.trace != nil {
+			q.trace.prerequisite(q, i, f, met)
+		}
+		if !met {
+			return f.failed
+		}
+	}
+	for i := range f.rules {
+		if r := q.rule(&f.rules[i], depth); r != nil {
+			if q.trace != nil {
+				q.trace.notReached(f, i+1)
+			}
+			return r
+		}
+	}
+	return q.fallback(&f.fallback)
+}
+
+// rule returns the result of a rule that matches, else nil. A split without bucketing key and without a variant for
+// that case does not match.
+func (q *query) rule(r *rule, depth int) *Result {
+	if q.trace != nil {
+		q.trace.openRule()
+	}
+	matched := q.all(r.clauses, depth, 0)
+	var result *Result
+	if matched {
+		if result = r.then.result; r.then.split != nil {
+			result = r.then.split.place(q.context)
+		}
+	}
+	if q.trace != nil {
+		q.trace.closeRule(r, q.context, matched, result)
+	}
+	return result
+}
+
+// fallback serves the default.
+func (q *query) fallback(t *target) *Result {
+	result := t.result
+	if t.split != nil {
+		if result = t.split.place(q.context); result == nil {
+			result = t.split.lacking
+		}
+	}
+	if q.trace != nil {
+		q.trace.fallback(t, q.context, result)
+	}
+	return result
+}
+
+// served evaluates another flag for this one; nil when it is unknown, archived, not enabled, or too deep.
+func (q *query) served(flag reference, depth int) *Result {
+	e := q.snapshot.flags.find(flag.key, flag.hash)
+	if e == nil || !e.value.enabled || e.value.archived || depth >= maxFlagDepth || !q.visit() {
+		return nil
+	}
+	inner := query{snapshot: q.snapshot, context: q.context, visits: q.visits}
+	r := inner.decide(e.value, depth+1)
+	q.visits = inner.visits
+	return r
+}
+
+// visit counts one more flag or segment and reports whether there may be another.
+func (q *query) visit() bool {
+	q.visits++
+	return q.visits <= maxVisits
+}
+
+// met reports whether a prerequisite is enabled and serves one of the variants asked for.
+func (q *query) met(p *prerequisite, depth int) bool {
+	r := q.served(p.flag, depth)
+	return r != nil && r.ErrorCode == "" && slices.Contains(p.variants, r.Variant)
+}
+
+// all reports whether every clause is true. The first false one ends it, except in an explanation, which shows all.
+func (q *query) all(clauses []clause, depth, level int) bool {
+	matched := true
+	for i := range clauses {
+		c := &clauses[i]
+		s := q.clause(c, depth, level)
+		result := c.result(s)
+		if q.trace != nil {
+			q.trace.clause(i, c, q.context, s, result)
+		} else if !result {
+			return false
+		}
+		matched = matched && result
+	}
+	return matched
+}
+
+// clause asks one clause; level is the number of segments around it.
+func (q *query) clause(c *clause, depth, level int) state {
+	if c.matcher != nil {
+		return c.compare(c.by.find(q.context))
+	}
+	switch c.operator {
+	case OpSegment:
+		return hitIf(q.member(c.segments, depth, level))
+	case OpPrerequisite:
+		r := q.served(c.flag, depth)
+		if r == nil || !r.HasValue {
+			return stateMissing
+		}
+		return hitIf(slices.Contains(c.variants, r.Variant))
+	}
+	return hitIf(c.by.find(q.context).kind != KindNull) // exists
+}
+
+// member reports whether the context belongs to one of the segments. An unknown segment has no members.
+func (q *query) member(segments []reference, depth, level int) bool {
+	for i := range segments {
+		e := q.snapshot.segments.find(segments[i].key, segments[i].hash)
+		if e != nil && level < maxSegmentDepth && q.visit() && q.inside(e.value, depth, level) {
+			return true
+		}
+	}
+	return false
+}
+
+// inside asks one segment: its lists, then its rules.
+func (q *query) inside(s *CompiledSegment, depth, level int) bool {
+	var room [numberRoom]byte
+	if key, ok := keyText(s.by.find(q.context), &room); ok {
+		if s.include.has(key) {
+			return true
+		}
+		if s.exclude.has(key) {
+			return false
+		}
+	}
+	inner := query{snapshot: q.snapshot, context: q.context, visits: q.visits}
+	found := false
+	for i := 0; i < len(s.rules) && !found; i++ {
+		found = inner.all(s.rules[i], depth, level+1)
+	}
+	q.visits = inner.visits
+	return found
+}

@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/hoistflags/hoist/fsm"
+)
+
+const (
+	progressFile  = "applied.json"
+	progressEvery = time.Second
+	replayBatch   = 256
+)
+
+// progress is how far this node had applied the log, and when it last knew that it was current. Everything up to the
+// index is committed, so a restart may serve it before it has heard of any leader.
+type progress struct {
+	Index   uint64 `json:"index"`
+	Current int64  `json:"current"` // unix milliseconds
+}
+
+func loadProgress(files Files) (progress, error) {
+	data, err := readOptional(files, progressFile)
+	if err != nil || data == nil {
+		return progress{}, err
+	}
+	var p progress
+	if err := json.Unmarshal(data, &p); err != nil {
+		return progress{}, fmt.Errorf("read %s: %w", progressFile, err)
+	}
+	return p, nil
+}
+
+// saveProgress writes the number down when it moved.
+func (n *Node) saveProgress() error {
+	p := progress{Index: n.cfg.Store.State().Index(), Current: time.Now().Add(-n.Age()).UnixMilli()}
+	if p.Index == n.saved {
+		return nil
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := n.stores.Files.WriteFile(progressFile, data); err != nil {
+		return fmt.Errorf("write %s: %w", progressFile, err)
+	}
+	n.saved = p.Index
+	return nil
+}
+
+// replay brings the store to the state this node served before it stopped: the newest snapshot, then its own log up to
+// the index it had applied. Raft would wait for a leader with the second part, and without a quorum that is for ever.
+func replay(stores *Stores, m *machine, upTo uint64) error {
+	from := uint64(1)
+	snapshots, err := stores.Snapshots.List()
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	if len(snapshots) > 0 {
+		meta, content, err := stores.Snapshots.Open(snapshots[0].ID)
+		if err != nil {
+			return fmt.Errorf("open snapshot %s: %w", snapshots[0].ID, err)
+		}
+		if err := errors.Join(m.Restore(content), content.Close()); err != nil {
+			return fmt.Errorf("load snapshot %s: %w", meta.ID, err)
+		}
+		from = meta.Index + 1
+	}
+	last, err := stores.Log.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	return replayLog(stores.Log, m, from, min(upTo, last))
+}
+
+func replayLog(log raft.LogStore, m *machine, from, to uint64) error {
+	batch := make([]*raft.Log, 0, replayBatch)
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		for _, r := range m.ApplyBatch(batch) {
+			var law *fsm.LawError
+			if o, ok := r.(fsm.Outcome); ok && errors.As(o.Err, &law) {
+				return exitFromLaw(law)
+			}
+		}
+		batch = batch[:0]
+		return nil
+	}
+	for i := from; i <= to; i++ {
+		entry := new(raft.Log)
+		if err := log.GetLog(i, entry); err != nil {
+			return fmt.Errorf("replay the log from %d to %d: entry %d: %w", from, to, i, err)
+		}
+		if entry.Type != raft.LogCommand && entry.Type != raft.LogConfiguration {
+			continue
+		}
+		if batch = append(batch, entry); len(batch) == cap(batch) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}

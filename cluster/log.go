@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	hangAfter     = 2 * time.Second // a write this long is a hung disk
+	failureWindow = time.Minute     // two failed writes within it end the process
+)
+
+var errStoreClosed = errors.New("the log store is closed")
+
+// logStore guards the stores of raft: it measures every write, ends the process when the disk hangs or keeps failing,
+// and lets Close wait for callers in flight. A hung write never becomes an error: it may still land, and a leader that
+// thought otherwise would be wrong about its own log.
+type logStore struct {
+	raft.LogStore
+	stable   raft.StableStore
+	duration *prometheus.HistogramVec
+	fail     func(error) // ends the process
+	isolate  func()      // closes the transport: a node with a hung disk must not stay a leader
+
+	mu       sync.RWMutex
+	closed   bool
+	users    sync.WaitGroup
+	failedAt time.Time
+}
+
+// IsMonotonic makes raft drop the whole log when it installs a snapshot. With gaps allowed, a follower with a divergent
+// tail would be sent the same snapshot for ever.
+func (s *logStore) IsMonotonic() bool { return true }
+
+func (s *logStore) enter() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return errStoreClosed
+	}
+	s.users.Add(1)
+	return nil
+}
+
+// Close refuses further calls and waits for those in flight; the stores below may be closed after it.
+func (s *logStore) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.users.Wait()
+}
+
+// write runs one durable operation under the watchdog.
+func (s *logStore) write(op string, do func() error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.users.Done()
+	start := time.Now()
+	watchdog := time.AfterFunc(hangAfter, func() {
+		s.fail(&ExitError{Code: ExitDisk, Detail: fmt.Sprintf("the disk hangs: %s takes longer than %s; check the disk of the data directory, then start again", op, hangAfter)})
+		s.isolate()
+	})
+	err := do()
+	watchdog.Stop()
+	s.duration.WithLabelValues(op).Observe(time.Since(start).Seconds())
+	if err != nil {
+		s.failed(op, err)
+	}
+	return err
+}
+
+// failed ends the process at the second failure within a minute: one may be a passing shortage, and raft steps down for
+// it, but a node that fails again would only be elected again.
+func (s *logStore) failed(op string, err error) {
+	s.mu.Lock()
+	again := !s.failedAt.IsZero() && time.Since(s.failedAt) < failureWindow
+	s.failedAt = time.Now()
+	s.mu.Unlock()
+	if again {
+		s.fail(&ExitError{Code: ExitDisk, Detail: fmt.Sprintf("the log cannot be written (%s: %v), twice within a minute; check the disk of the data directory, then start again", op, err)})
+		s.isolate()
+	}
+}
+
+func (s *logStore) FirstIndex() (uint64, error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.users.Done()
+	return s.LogStore.FirstIndex()
+}
+
+func (s *logStore) LastIndex() (uint64, error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.users.Done()
+	return s.LogStore.LastIndex()
+}
+
+func (s *logStore) GetLog(index uint64, log *raft.Log) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.users.Done()
+	return s.LogStore.GetLog(index, log)
+}
+
+func (s *logStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
+
+func (s *logStore) StoreLogs(logs []*raft.Log) error {
+	return s.write("store_logs", func() error { return s.LogStore.StoreLogs(logs) })
+}
+
+func (s *logStore) DeleteRange(low, high uint64) error {
+	return s.write("delete_range", func() error { return s.LogStore.DeleteRange(low, high) })
+}
+
+func (s *logStore) Set(key, value []byte) error {
+	return s.write("set", func() error { return s.stable.Set(key, value) })
+}
+
+func (s *logStore) SetUint64(key []byte, value uint64) error {
+	return s.write("set", func() error { return s.stable.SetUint64(key, value) })
+}
+
+func (s *logStore) Get(key []byte) ([]byte, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.users.Done()
+	return s.stable.Get(key)
+}
+
+func (s *logStore) GetUint64(key []byte) (uint64, error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.users.Done()
+	return s.stable.GetUint64(key)
+}

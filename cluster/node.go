@@ -1,0 +1,287 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Node is one member of a cluster.
+type Node struct {
+	cfg      Config
+	log      *slog.Logger
+	raftLog  *raftLogger
+	timings  timings
+	identity atomic.Pointer[identity]
+	fatal    chan error
+
+	stores   *Stores
+	disk     *logStore     // the guarded stores
+	logs     raft.LogStore // disk behind a cache of recent entries
+	machine  *machine
+	raft     *raft.Raft
+	hadState bool // the data directory was not empty at start
+
+	transport *transport
+	network   *network // nil for a lone node
+	announcer announcer
+	fresh     freshness
+	reads     readBatch
+
+	reports  reports
+	founders founders
+	member   atomic.Bool   // this server was seen in its own configuration
+	changes  atomic.Int32  // changes of the servers under way here
+	met      chan struct{} // closed when the first look around is done
+	meetOnce sync.Once
+
+	lead    atomic.Pointer[leadership]
+	leader  leaderWatch
+	changed signal // leadership or leader changed
+	callers window // Propose
+	appends window // entries handed to raft
+
+	saved      uint64 // applied index on disk
+	learning   sync.Mutex
+	metrics    *metrics
+	collectors []prometheus.Collector
+
+	ctx       context.Context
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	spawning  sync.Mutex
+	closing   atomic.Bool
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open starts a node. It returns when the local data is loaded and served; it does not wait for a leader.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, fatal: make(chan error, 1), metrics: newMetrics(), met: make(chan struct{})}
+	n.timings, _ = cfg.Profile.timings() // complete has checked it
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	n.log = cfg.Logger.With("node", cfg.NodeName)
+	n.raftLog = newRaftLogger(n.log)
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// open goes from the disk outwards: data, state, network, raft, members.
+func (n *Node) open() error {
+	if err := n.openStores(); err != nil {
+		return err
+	}
+	if err := n.loadState(); err != nil {
+		return err
+	}
+	if err := n.openNetwork(); err != nil {
+		return err
+	}
+	if err := n.startRaft(); err != nil {
+		return err
+	}
+	if err := n.register(n.cfg.Registerer); err != nil {
+		return err
+	}
+	n.goes(n.watchRaft)
+	n.goes(n.keepProgress)
+	return n.takePart()
+}
+
+func (n *Node) openStores() (err error) {
+	switch {
+	case n.cfg.Hooks.Stores != nil:
+		n.stores = n.cfg.Hooks.Stores
+	case n.cfg.DataDir == "":
+		n.stores = MemoryStores()
+	default:
+		if n.stores, err = openDisk(n.cfg.DataDir, n.raftLog); err != nil {
+			return err
+		}
+	}
+	id, err := loadIdentity(n.stores.Files)
+	if err != nil {
+		return err
+	}
+	n.identity.Store(&id)
+	n.disk = &logStore{LogStore: n.stores.Log, stable: n.stores.Stable, duration: n.metrics.fsync, fail: n.fail, isolate: n.isolate}
+	n.logs, err = raft.NewLogCache(512, n.disk)
+	return err
+}
+
+// loadState serves what this node knew when it stopped.
+func (n *Node) loadState() error {
+	n.machine = &machine{store: n.cfg.Store, applied: func(uint64, uint64) {}, configuration: func(uint64, raft.Configuration) {},
+		fail: n.fail, duration: n.metrics.apply}
+	p, err := loadProgress(n.stores.Files)
+	if err != nil {
+		return err
+	}
+	n.saved = p.Index
+	n.fresh.current = time.UnixMilli(p.Current)
+	if p.Current == 0 {
+		n.fresh.current = time.Now()
+	}
+	start := time.Now()
+	if err := replay(n.stores, n.machine, p.Index); err != nil {
+		return err
+	}
+	if i := n.cfg.Store.State().Index(); i > 0 {
+		n.log.Info("serving the local state", "revision", i, "took", time.Since(start))
+	}
+	n.machine.applied, n.machine.configuration = n.onApplied, n.onConfiguration
+	return n.learn()
+}
+
+// isolate cuts this node off from its peers, so that they elect another leader.
+func (n *Node) isolate() {
+	if n.transport != nil {
+		go func() { _ = n.transport.Close() }() // the process is about to end for another reason, named already
+	}
+}
+
+// onApplied runs on raft's state machine goroutine after each batch.
+func (n *Node) onApplied(index, term uint64) { n.announcer.note(index, term) }
+
+// onConfiguration runs on raft's state machine goroutine when a change of the servers is committed.
+func (n *Node) onConfiguration(uint64, raft.Configuration) { n.changed.raise() }
+
+// goes runs f until the node is closed; f ends with n.ctx.
+func (n *Node) goes(f func()) {
+	n.wg.Add(1)
+	go func() {
+		defer n.wg.Done()
+		f()
+	}()
+}
+
+// spawn is goes for work that comes up later: it refuses once the node is being closed.
+func (n *Node) spawn(f func()) bool {
+	n.spawning.Lock()
+	defer n.spawning.Unlock()
+	if n.ctx.Err() != nil {
+		return false
+	}
+	n.goes(f)
+	return true
+}
+
+// keepProgress writes down once a second how far the log is applied, and what the state says of the cluster.
+func (n *Node) keepProgress() {
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := errors.Join(n.saveProgress(), n.learnNow()); err != nil {
+				n.log.Warn("the node's small files could not be written", "error", err)
+			}
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// learnNow is learn for any goroutine.
+func (n *Node) learnNow() error {
+	n.learning.Lock()
+	defer n.learning.Unlock()
+	return n.learn()
+}
+
+func (n *Node) id() string { return n.identity.Load().ServerID }
+
+func (n *Node) clusterID() string {
+	if id := n.cfg.Store.State().ClusterID(); id != "" {
+		return id
+	}
+	return n.identity.Load().ClusterID
+}
+
+const drainFor = 5 * time.Second
+
+// Close stops gracefully: it accepts no more writes, hands leadership on, lets what is in flight finish (5 s at most)
+// and releases the data directory. The node stays in the configuration, and takes part again when it is opened.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() { n.closeErr = n.close() })
+	return n.closeErr
+}
+
+func (n *Node) close() error {
+	n.closing.Store(true)
+	n.changed.raise()
+	var errs []error
+	if n.raft != nil {
+		n.handOn()
+		n.drain()
+	}
+	n.raftLog.hush()
+	n.spawning.Lock() // from here on nothing is started any more
+	n.cancel()
+	n.spawning.Unlock()
+	n.unregister(n.cfg.Registerer)
+	if n.network != nil {
+		errs = append(errs, n.network.leaveQuietly())
+	}
+	if n.raft != nil {
+		errs = append(errs, n.raft.Shutdown().Error())
+	}
+	n.wg.Wait()
+	if n.transport != nil {
+		errs = append(errs, n.transport.Close())
+	}
+	if n.network != nil {
+		errs = append(errs, n.network.Close())
+	}
+	if n.disk != nil && n.machine != nil {
+		errs = append(errs, n.saveProgress())
+		n.disk.Close()
+	}
+	if n.stores != nil && n.stores.Close != nil {
+		errs = append(errs, n.stores.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	return nil
+}
+
+// handOn gives leadership to a follower; a single voter has nobody to give it to.
+func (n *Node) handOn() {
+	if n.raft.State() != raft.Leader || n.voters() < 2 {
+		return
+	}
+	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+		n.log.Warn("leadership could not be handed on; the others will elect", "error", err)
+	}
+}
+
+// drain waits until nothing is in flight.
+func (n *Node) drain() {
+	deadline := time.Now().Add(drainFor)
+	for !(n.callers.idle() && n.appends.idle()) && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// voters counts the voters of the latest configuration.
+func (n *Node) voters() (count int) {
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Status is what `hoist cluster status` shows.
+type Status struct {
+	ClusterID   string
+	ClusterName string
+	NodeID      string
+	NodeName    string
+	Role        string // leader, follower, candidate, non-voter, joining, waiting
+	Leader      string // id, empty when nobody leads
+	Term        uint64
+	Commit      uint64
+	Applied     uint64 // revision of the local state
+	Epoch       string
+	Age         time.Duration
+	Quorum      int
+	CanLose     int // healthy voters that may still fail
+	Insecure    bool
+	PeerAddr    string // as others dial it
+	GossipAddr  string
+	Members     []Member
+}
+
+// Member is one server of the raft configuration, or one seen in gossip only.
+type Member struct {
+	ID          string
+	Name        string
+	Role        string // leader, voter, non-voter, gossip-only
+	Health      string // alive, suspect, dead, unknown
+	PeerAddr    string
+	GossipAddr  string
+	APIAddr     string
+	Version     string
+	Lag         uint64        // entries behind the leader's commit; leader only
+	LastContact time.Duration // leader only
+}
+
+// Status describes this node and what it knows of the others. It never waits.
+func (n *Node) Status() Status {
+	state := n.cfg.Store.State()
+	_, leader := n.raft.LeaderWithID()
+	s := Status{
+		ClusterID: n.clusterID(), ClusterName: n.cfg.ClusterName, NodeID: n.id(), NodeName: n.cfg.NodeName,
+		Leader: string(leader), Term: n.raft.CurrentTerm(), Commit: n.raft.CommitIndex(), Applied: state.Index(),
+		Epoch: state.Epoch(), Age: n.Age(), Insecure: n.cfg.insecure(),
+	}
+	if n.network != nil {
+		s.PeerAddr = n.network.address
+		if own, ok := n.network.gossip.find(n.id()); ok {
+			s.GossipAddr = own.gossip
+		}
+	}
+	s.Members = n.members(s.Commit)
+	voters, healthy := 0, 0
+	s.Role = "joining"
+	if n.cfg.BootstrapExpect > 0 && !n.hadState {
+		s.Role = "waiting"
+	}
+	for _, m := range s.Members {
+		if m.Role == roleLeader || m.Role == roleVoter {
+			voters++
+			if m.Health == healthAlive {
+				healthy++
+			}
+		}
+		if m.ID == s.NodeID {
+			s.Role = n.role(m.Role)
+		}
+	}
+	if voters > 0 {
+		s.Quorum = voters/2 + 1
+		s.CanLose = max(healthy-s.Quorum, 0)
+	}
+	return s
+}
+
+const (
+	roleLeader   = "leader"
+	roleVoter    = "voter"
+	roleNonVoter = "non-voter"
+	roleGossip   = "gossip-only"
+
+	healthAlive   = "alive"
+	healthSuspect = "suspect"
+	healthDead    = "dead"
+	healthUnknown = "unknown"
+)
+
+// role is what this server does, from its place among the members.
+func (n *Node) role(place string) string {
+	switch {
+	case place == roleNonVoter || place == roleGossip:
+		return place
+	case n.raft.State() == raft.Leader:
+		return roleLeader
+	case n.raft.State() == raft.Candidate:
+		return "candidate"
+	}
+	return "follower"
+}
+
+// members lists the servers of the configuration, then those that only gossip knows.
+func (n *Node) members(commit uint64) []Member {
+	now := time.Now()
+	_, leader := n.raft.LeaderWithID()
+	leads := n.lead.Load() != nil
+	var list []Member
+	known := map[string]bool{}
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		m := Member{ID: string(s.ID), Role: roleVoter, PeerAddr: string(s.Address), Health: healthUnknown}
+		switch {
+		case s.Suffrage != raft.Voter:
+			m.Role = roleNonVoter
+		case s.ID == leader:
+			m.Role = roleLeader
+		}
+		known[m.ID] = true
+		list = append(list, n.complete(m, commit, leads, now))
+	}
+	if n.network == nil {
+		return list
+	}
+	for _, g := range n.network.gossip.all() {
+		if !known[g.id] && g.alive() {
+			list = append(list, n.complete(Member{ID: g.id, Role: roleGossip, PeerAddr: g.Peer, Health: healthUnknown}, commit, false, now))
+		}
+	}
+	return list
+}
+
+// complete adds what gossip and the newest report say.
+func (n *Node) complete(m Member, commit uint64, leads bool, now time.Time) Member {
+	if m.ID == n.id() {
+		m.Name, m.Version, m.APIAddr, m.Health = n.cfg.NodeName, n.cfg.Version, n.cfg.APIAddr, healthAlive
+	}
+	if n.network == nil {
+		return m
+	}
+	g, ok := n.network.gossip.find(m.ID)
+	if ok {
+		m.Name, m.Version, m.APIAddr, m.GossipAddr = g.Name, g.Version, g.API, g.gossip
+		m.Health = healthDead
+		if g.alive() {
+			m.Health = healthAlive
+		}
+	}
+	if m.ID == n.id() {
+		m.Health = healthAlive
+		return m
+	}
+	r := n.reports.get(m.ID)
+	if m.Health == healthAlive && !r.at.IsZero() && !r.healthy(now) {
+		m.Health = healthSuspect // gossip reaches it, the peer port does not answer
+	}
+	if leads && !r.at.IsZero() {
+		m.LastContact = now.Sub(r.at)
+		m.Lag = commit - min(commit, r.state.Last)
+	}
+	return m
+}
+
+// Snapshot writes a snapshot of the local state and shortens the log; it gives the snapshot's index.
+func (n *Node) Snapshot(ctx context.Context) (index uint64, err error) {
+	future := n.raft.Snapshot()
+	if err := n.await(ctx, future); err != nil && err != raft.ErrNothingNewToSnapshot {
+		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	return n.cfg.Store.State().Index(), nil
+}

@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// RaftTransport is what a transport must do for raft to be the protocol we mean: without RequestPreVote raft would only
+// warn and hold its elections another way.
+type RaftTransport interface {
+	raft.Transport
+	raft.WithPreVote
+	raft.WithClose
+}
+
+// known is what a follower is known to have.
+type known struct {
+	stored uint64 // its log agrees with the leader's up to here
+	told   uint64 // the highest commit index it was told
+}
+
+// transport listens to what passes between raft and the network. From incoming entries it learns how far the leader
+// has committed (raft itself keeps no more of it than the local log holds), from outgoing ones what each follower has
+// been told.
+type transport struct {
+	RaftTransport
+	consumer chan raft.RPC
+	heard    func(*raft.AppendEntriesRequest) // a message of a leader arrived
+
+	mu     sync.Mutex
+	known  map[raft.ServerID]known
+	behind func() // a follower has entries of whose commit it was not told
+
+	stop chan struct{}
+	done chan struct{}
+	once sync.Once
+}
+
+func newTransport(inner RaftTransport, heard func(*raft.AppendEntriesRequest)) *transport {
+	t := &transport{RaftTransport: inner, consumer: make(chan raft.RPC), heard: heard,
+		known: map[raft.ServerID]known{}, behind: func() {}, stop: make(chan struct{}), done: make(chan struct{})}
+	go t.relay()
+	return t
+}
+
+// relay passes incoming calls on to raft.
+func (t *transport) relay() {
+	defer close(t.done)
+	for {
+		select {
+		case rpc := <-t.RaftTransport.Consumer():
+			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+				t.heard(a)
+			}
+			select {
+			case t.consumer <- rpc:
+			case <-t.stop:
+				rpc.Respond(nil, raft.ErrTransportShutdown)
+				return
+			}
+		case <-t.stop:
+			return
+		}
+	}
+}
+
+// Consumer gives raft its incoming calls.
+func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
+
+// AppendEntries notes what the follower stored and was told.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	err := t.RaftTransport.AppendEntries(id, target, req, resp)
+	if err != nil || !resp.Success || req.PrevLogEntry == 0 && len(req.Entries) == 0 { // the last is a heartbeat
+		return err
+	}
+	t.mu.Lock()
+	k := t.known[id]
+	k.stored = req.PrevLogEntry + uint64(len(req.Entries))
+	k.told = max(k.told, min(req.LeaderCommitIndex, k.stored))
+	t.known[id] = k
+	t.mu.Unlock()
+	if len(req.Entries) > 0 {
+		t.behind()
+	}
+	return nil
+}
+
+// wants tells whether the follower has the entry at index and does not know that it is committed.
+func (t *transport) wants(id raft.ServerID, index uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k := t.known[id]
+	return k.stored >= index && k.told < index
+}
+
+// forget drops what was known of the followers; a new term starts without it.
+func (t *transport) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.known)
+}
+
+// Close closes the network below and the relay.
+func (t *transport) Close() error {
+	t.once.Do(func() { close(t.stop) })
+	err := t.RaftTransport.Close()
+	<-t.done
+	return err
+}

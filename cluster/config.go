@@ -56,7 +56,7 @@ type Hooks struct {
 type Network struct {
 	Listener net.Listener                                                  // where peers arrive
 	Dial     func(address string, timeout time.Duration) (net.Conn, error) // towards a peer listener
-	Raft     RaftTransport                                                 // nil: raft runs over Listener and Dial
+	Raft     func(raft.ServerAddressProvider) RaftTransport                // nil: raft runs over Listener and Dial
 	Gossip   memberlist.Transport                                          // nil: no gossip
 }
 

@@ -99,7 +99,7 @@ func (n *Node) tendMembers(ctx context.Context, l *leadership) error {
 	if n.network == nil {
 		return nil
 	}
-	now, last := time.Now(), n.raft.LastIndex()
+	now := time.Now()
 	servers := n.raft.GetConfiguration().Configuration().Servers
 	for _, s := range servers {
 		if string(s.ID) == n.id() && string(s.Address) == n.network.address {
@@ -111,7 +111,7 @@ func (n *Node) tendMembers(ctx context.Context, l *leadership) error {
 			n.log.Info("a server has a new address", "server", s.ID, "old", s.Address, "new", address)
 			return n.setServer(ctx, servers, string(s.ID), address)
 		}
-		if s.Suffrage != raft.Voter && r.healthy(now) && now.Sub(r.since) >= n.cfg.PromoteAfter && r.state.Last+maxLag >= last {
+		if s.Suffrage != raft.Voter && r.healthy(now) && now.Sub(r.since) >= n.cfg.PromoteAfter && r.lag <= maxLag {
 			n.log.Info("a server has caught up and votes from now on", "server", s.ID)
 			return n.change(ctx, func() raft.IndexFuture { return n.raft.AddVoter(s.ID, s.Address, 0, changeQueue) })
 		}

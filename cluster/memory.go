@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"io/fs"
 	"sync"
 
@@ -11,7 +14,7 @@ import (
 // what it left.
 func MemoryStores() *Stores {
 	log := &memoryLog{entries: map[uint64]*raft.Log{}, values: map[string][]byte{}, numbers: map[string]uint64{}}
-	return &Stores{Log: log, Stable: log, Snapshots: raft.NewInmemSnapshotStore(), Files: &memoryFiles{files: map[string][]byte{}}}
+	return &Stores{Log: log, Stable: log, Snapshots: &memorySnapshots{}, Files: &memoryFiles{files: map[string][]byte{}}}
 }
 
 // memoryLog is a log and stable store. Raft's own in-memory store reports a last index of 2^64-1 once everything was
@@ -141,5 +144,55 @@ func (m *memoryFiles) WriteFile(name string, data []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.files[name] = append([]byte(nil), data...)
+	return nil
+}
+
+// memorySnapshots keeps the newest complete snapshot. Raft's own in-memory store shows a snapshot from its first byte on,
+// so a failed one would replace a good one.
+type memorySnapshots struct {
+	mu      sync.Mutex
+	meta    raft.SnapshotMeta
+	content []byte
+}
+
+func (m *memorySnapshots) Create(version raft.SnapshotVersion, index, term uint64, servers raft.Configuration, serversIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
+	return &memorySink{store: m, meta: raft.SnapshotMeta{Version: version, ID: fmt.Sprintf("%d-%d", term, index), Index: index, Term: term,
+		Configuration: servers, ConfigurationIndex: serversIndex}}, nil
+}
+
+func (m *memorySnapshots) List() ([]*raft.SnapshotMeta, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.meta.ID == "" {
+		return nil, nil
+	}
+	meta := m.meta
+	return []*raft.SnapshotMeta{&meta}, nil
+}
+
+func (m *memorySnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.meta.ID != id {
+		return nil, nil, fmt.Errorf("there is no snapshot %s", id)
+	}
+	meta := m.meta
+	return &meta, io.NopCloser(bytes.NewReader(m.content)), nil
+}
+
+type memorySink struct {
+	store *memorySnapshots
+	meta  raft.SnapshotMeta
+	bytes.Buffer
+}
+
+func (s *memorySink) ID() string    { return s.meta.ID }
+func (s *memorySink) Cancel() error { return nil }
+
+func (s *memorySink) Close() error {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.meta.Size = int64(s.Len())
+	s.store.meta, s.store.content = s.meta, s.Bytes()
 	return nil
 }

@@ -47,11 +47,10 @@ func (n *Node) openNetwork() error {
 		return err
 	}
 	n.network = w
-	inner := RaftTransport(nil)
-	if n.cfg.Hooks.Network != nil {
-		inner = n.cfg.Hooks.Network.Raft
-	}
-	if inner == nil {
+	var inner RaftTransport
+	if h := n.cfg.Hooks.Network; h != nil && h.Raft != nil {
+		inner = h.Raft(w)
+	} else {
 		inner = pooled{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider: w, Stream: raftStream{w}, Logger: n.raftLog,
 			MaxPool: 3, MaxRPCsInFlight: 1, Timeout: 10 * time.Second, MsgpackUseNewTimeFormat: true,

@@ -55,6 +55,7 @@ type report struct {
 	at     time.Time     // of the last answer
 	since  time.Time     // answers every time since then
 	offset time.Duration // its wall clock minus ours
+	lag    uint64        // committed entries it did not have
 }
 
 func (r report) healthy(now time.Time) bool { return !r.at.IsZero() && now.Sub(r.at) < healthyFor }
@@ -71,7 +72,7 @@ func (r *reports) get(id string) report {
 	return r.byID[id]
 }
 
-func (r *reports) put(id string, s peerState, offset time.Duration, now time.Time) {
+func (r *reports) put(id string, s peerState, offset time.Duration, commit uint64, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byID == nil {
@@ -81,7 +82,7 @@ func (r *reports) put(id string, s peerState, offset time.Duration, now time.Tim
 	if !old.healthy(now) {
 		old.since = now
 	}
-	r.byID[id] = report{state: s, at: now, since: old.since, offset: offset}
+	r.byID[id] = report{state: s, at: now, since: old.since, offset: offset, lag: commit - min(commit, s.Last)}
 }
 
 // watchPeers asks every server of the configuration, once a second, how it is. From the answers come health, lag,
@@ -130,12 +131,13 @@ func (n *Node) poll(id string) {
 	ctx, cancel := context.WithTimeout(n.ctx, pollTime)
 	defer cancel()
 	start, before := time.Now(), n.cfg.Hooks.Wall()
+	commit := n.raft.CommitIndex()
 	s, err := n.askState(ctx, id)
 	if err != nil {
 		return // its report grows old
 	}
 	trip := time.Since(start)
-	n.reports.put(id, s, time.UnixMicro(s.Wall).Sub(before)-trip/2, time.Now())
+	n.reports.put(id, s, time.UnixMicro(s.Wall).Sub(before)-trip/2, commit, time.Now())
 	n.checkRemoved(s)
 }
 

@@ -58,7 +58,7 @@ func (n *Node) Status() Status {
 			s.GossipAddr = own.gossip
 		}
 	}
-	s.Members = n.members(s.Commit)
+	s.Members = n.members()
 	voters, healthy := 0, 0
 	s.Role = "joining"
 	if n.cfg.BootstrapExpect > 0 && !n.hadState {
@@ -108,7 +108,7 @@ func (n *Node) role(place string) string {
 }
 
 // members lists the servers of the configuration, then those that only gossip knows.
-func (n *Node) members(commit uint64) []Member {
+func (n *Node) members() []Member {
 	now := time.Now()
 	_, leader := n.raft.LeaderWithID()
 	leads := n.lead.Load() != nil
@@ -123,21 +123,21 @@ func (n *Node) members(commit uint64) []Member {
 			m.Role = roleLeader
 		}
 		known[m.ID] = true
-		list = append(list, n.complete(m, commit, leads, now))
+		list = append(list, n.complete(m, leads, now))
 	}
 	if n.network == nil {
 		return list
 	}
 	for _, g := range n.network.gossip.all() {
 		if !known[g.id] && g.alive() {
-			list = append(list, n.complete(Member{ID: g.id, Role: roleGossip, PeerAddr: g.Peer, Health: healthUnknown}, commit, false, now))
+			list = append(list, n.complete(Member{ID: g.id, Role: roleGossip, PeerAddr: g.Peer, Health: healthUnknown}, false, now))
 		}
 	}
 	return list
 }
 
 // complete adds what gossip and the newest report say.
-func (n *Node) complete(m Member, commit uint64, leads bool, now time.Time) Member {
+func (n *Node) complete(m Member, leads bool, now time.Time) Member {
 	if m.ID == n.id() {
 		m.Name, m.Version, m.APIAddr, m.Health = n.cfg.NodeName, n.cfg.Version, n.cfg.APIAddr, healthAlive
 	}
@@ -162,7 +162,7 @@ func (n *Node) complete(m Member, commit uint64, leads bool, now time.Time) Memb
 	}
 	if leads && !r.at.IsZero() {
 		m.LastContact = now.Sub(r.at)
-		m.Lag = commit - min(commit, r.state.Last)
+		m.Lag = r.lag
 	}
 	return m
 }

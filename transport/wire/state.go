@@ -24,12 +24,12 @@ func Killed(exposures []fsm.Exposure) bool {
 	return false
 }
 
-// EncodeFlagState turns a stored flag and what sits beside it into a message.
-func EncodeFlagState(r *fsm.FlagRecord, exposures []fsm.Exposure) *hoistv1.FlagState {
+// EncodeFlagState turns a stored flag and what sits beside it into a message. Findings are those of the time now.
+func EncodeFlagState(r *fsm.FlagRecord, exposures []fsm.Exposure, now time.Time) *hoistv1.FlagState {
 	flag := r.Flag()
 	m := &hoistv1.FlagState{
 		Flag: EncodeFlag(flag), Revision: r.Revision, CreatedRevision: r.Created, UpdatedAt: millis(r.UpdatedAt),
-		Killed: Killed(exposures), Findings: EncodeProblems(flag.Lint()),
+		Killed: Killed(exposures), Findings: EncodeProblems(append(flag.Lint(), flag.LintExpiry(now)...)),
 	}
 	for _, x := range exposures {
 		m.Exposures = append(m.Exposures, &hoistv1.Exposure{

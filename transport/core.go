@@ -1,0 +1,155 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/transport/stream"
+)
+
+// Node is what the doors need from whoever keeps the log. Errors are *fsm.Error.
+type Node interface {
+	// Propose returns when the proposal is applied on this node.
+	Propose(ctx context.Context, p *fsm.Proposal) (fsm.Receipt, error)
+	// ReadIndex returns when the local state is at least as new as the call.
+	ReadIndex(ctx context.Context) (uint64, error)
+	// Age is how long ago this node last knew that it was current.
+	Age() time.Duration
+}
+
+// Config says what a Server serves. Store and Node are required.
+type Config struct {
+	Store  *fsm.Store
+	Node   Node
+	Admin  ClusterAdmin // nil: ClusterService answers unimplemented
+	Logger *slog.Logger // nil: discard
+
+	// Registry receives the metrics and is what /metrics shows; nil: a registry of its own.
+	Registry *prometheus.Registry
+	// Version is the build's, shown by cluster status and hoist_build_info.
+	Version string
+	// PublicPrefix is the path under which a proxy publishes this server, for example /flags. Event stream URLs start
+	// with it, because clients resolve them against the origin only.
+	PublicPrefix string
+	// MaxStreams bounds the open streams of all doors together; 0: 20,000.
+	MaxStreams int
+	// StreamAge is the mean life of a stream, which ends at +-20 % of it; 0: 30 minutes.
+	StreamAge time.Duration
+}
+
+// Server is the public port of a node. It is safe for concurrent use.
+type Server struct {
+	cfg     Config
+	http    *http.Server
+	mux     *http.ServeMux
+	scopes  *scopes
+	meters  *meters
+	streams *admission
+	hub     *stream.Hub
+	ofrep   *ofrep
+	logger  *slog.Logger
+}
+
+// Limits of the doors.
+const (
+	maxManagementBody = 1 << 20
+	maxManifestBody   = 64 << 20
+	minRevisionWait   = 2 * time.Second
+	writeDeadline     = 10 * time.Second
+	drainTime         = 5 * time.Second
+)
+
+// NewCore builds the server of a node that holds the state itself. Errors: a required field is missing, or a metric of
+// the registry has the name of one of ours.
+func NewCore(cfg Config) (*Server, error) {
+	if cfg.Store == nil || cfg.Node == nil {
+		return nil, errors.New("transport: Config.Store and Config.Node are required")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Registry == nil {
+		cfg.Registry = prometheus.NewRegistry()
+	}
+	if cfg.MaxStreams == 0 {
+		cfg.MaxStreams = 20_000
+	}
+	if cfg.StreamAge == 0 {
+		cfg.StreamAge = 30 * time.Minute
+	}
+	s := &Server{cfg: cfg, logger: cfg.Logger}
+	var err error
+	if s.meters, err = newMeters(cfg.Registry, cfg.Version); err != nil {
+		return nil, err
+	}
+	s.scopes = newScopes(cfg.Store, s.meters)
+	s.streams = newAdmission(cfg.MaxStreams, cfg.StreamAge, s.meters)
+	s.hub = stream.NewHub(stream.Config{
+		Live:    cfg.Store.Live,
+		Applied: func() uint64 { return cfg.Store.State().Index() },
+		Await:   cfg.Store.Wait,
+		Age:     cfg.Node.Age,
+		Observe: s.meters,
+	})
+	s.ofrep = newOFREP(s)
+	s.mux = s.routes()
+	s.http = newHTTPServer(s, cfg.Logger)
+	return s, nil
+}
+
+// newHTTPServer listens for HTTP/1.1 and for HTTP/2 without TLS on one port, so that gRPC, gRPC-Web, Connect, OFREP and
+// a browser's EventSource all arrive there. Streams lift the deadlines for themselves.
+func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:        h,
+		Protocols:      protocols,
+		ReadTimeout:    30 * time.Second,
+		WriteTimeout:   60 * time.Second,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: 1000},
+	}
+}
+
+// ServeHTTP routes a request. OFREP is looked at first and without the mux: its path is the hot one, and a flag key
+// must reach the lookup as it was sent, where the mux would clean it.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if len(r.URL.Path) >= len(ofrepPrefix) && r.URL.Path[:len(ofrepPrefix)] == ofrepPrefix {
+		s.ofrep.ServeHTTP(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// Serve answers requests that arrive at l until Close. It returns nil after Close, otherwise why it stopped.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close asks every follower to go elsewhere, lets requests in flight finish for at most 5 s, and closes the rest.
+func (s *Server) Close() error {
+	s.streams.drain()
+	s.hub.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close()
+	}
+	s.hub.Close()
+	return err
+}

@@ -1,0 +1,78 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/transport/api/hoist/v1/hoistv1connect"
+)
+
+// routes mounts every door except OFREP, which ServeHTTP reaches without a mux.
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	common := []connect.HandlerOption{
+		connect.WithInterceptors(interceptor{s}),
+		connect.WithRecover(s.recovered),
+		connect.WithReadMaxBytes(maxManagementBody),
+		connect.WithCompressMinBytes(1 << 10),
+	}
+	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
+	mount(hoistv1connect.NewFlagServiceHandler(flagService{s}, common...))
+	mount(hoistv1connect.NewSegmentServiceHandler(segmentService{s}, withBody(common, maxManifestBody)...))
+	mount(hoistv1connect.NewEnvironmentServiceHandler(environmentService{s}, common...))
+	mount(hoistv1connect.NewManifestServiceHandler(manifestService{s}, withBody(common, maxManifestBody)...))
+	mount(hoistv1connect.NewClusterServiceHandler(clusterService{s}, common...))
+	mount(hoistv1connect.NewAuditServiceHandler(auditService{s}, common...))
+	path, evaluation := hoistv1connect.NewEvaluationServiceHandler(evaluationService{s}, common...)
+	mount(path, evaluation)
+	mount(hoistv1connect.EvaluationServiceWatchProcedure, paced(evaluation))
+	mount(hoistv1connect.SyncServiceFollowProcedure, paced(s.followHandler(common...)))
+
+	names := []string{
+		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
+		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,
+		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName,
+	}
+	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
+	mount(grpcreflect.NewHandlerV1(reflector))
+	mount(grpcreflect.NewHandlerV1Alpha(reflector))
+	mount(grpchealth.NewHandler(checker{s, names}))
+
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: nil}))
+	mux.HandleFunc("/", s.notFound)
+	return mux
+}
+
+// withBody replaces the limit of request messages; the last option wins.
+func withBody(common []connect.HandlerOption, limit int) []connect.HandlerOption {
+	return append(append([]connect.HandlerOption{}, common...), connect.WithReadMaxBytes(limit))
+}
+
+// paced serves a stream: no deadline as a whole, 10 s for each write.
+func paced(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(newPacedWriter(w), r) })
+}
+
+// recovered turns a panic into an internal error; the process and its other requests go on.
+func (s *Server) recovered(_ context.Context, spec connect.Spec, _ http.Header, panicked any) error {
+	return &fsm.Error{Kind: fsm.KindInternal, Op: "serve", Target: spec.Procedure, Detail: "internal error",
+		Err: fmt.Errorf("panic: %v", panicked)}
+}
+
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	detail := "there is nothing here; the API is hoist.v1 over Connect or gRPC, and OFREP under " + ofrepPrefix
+	if strings.HasPrefix(r.URL.Path, "/hoist.v1.") {
+		detail = "hoist.v1 has no such service or method; its names are in the reflection service"
+	}
+	s.writeProblem(w, r, &fsm.Error{Kind: fsm.KindNotFound, Detail: detail})
+}

@@ -1,0 +1,90 @@
+package transport
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hoistflags/hoist/evaluator"
+	"github.com/hoistflags/hoist/fsm"
+)
+
+// place is an environment of a tenant as the evaluating doors see it: its live snapshot, and its counters found once.
+type place struct {
+	scope  fsm.Scope
+	live   *evaluator.Live
+	counts [doors]reasonCounters
+}
+
+// reasonCounters are the counters of one door by reason.
+type reasonCounters struct {
+	static, dflt, match, split, disabled, prerequisite, failed prometheus.Counter
+}
+
+// count notes one evaluation.
+func (c *reasonCounters) count(r evaluator.Reason, code evaluator.ErrorCode) {
+	if code != "" {
+		c.failed.Inc()
+		return
+	}
+	switch r {
+	case evaluator.ReasonStatic:
+		c.static.Inc()
+	case evaluator.ReasonDefault:
+		c.dflt.Inc()
+	case evaluator.ReasonTargetingMatch:
+		c.match.Inc()
+	case evaluator.ReasonSplit:
+		c.split.Inc()
+	case evaluator.ReasonDisabled:
+		c.disabled.Inc()
+	case evaluator.ReasonPrerequisiteFailed:
+		c.prerequisite.Inc()
+	default:
+		c.failed.Inc()
+	}
+}
+
+// scopes finds places. Reading is one atomic load and one map lookup; a place found for the first time is added to a copy.
+// The map only ever holds environments that exist, so nobody can make it grow by asking.
+type scopes struct {
+	store  *fsm.Store
+	meters *meters
+	known  atomic.Pointer[map[fsm.Scope]*place]
+	add    sync.Mutex
+}
+
+func newScopes(store *fsm.Store, m *meters) *scopes {
+	s := &scopes{store: store, meters: m}
+	s.known.Store(&map[fsm.Scope]*place{})
+	return s
+}
+
+// find returns the place, or nil when there is no such environment.
+func (s *scopes) find(scope fsm.Scope) *place {
+	if p := (*s.known.Load())[scope]; p != nil {
+		return p
+	}
+	live, ok := s.store.Live(scope.Tenant, scope.Environment)
+	if !ok {
+		return nil
+	}
+	s.add.Lock()
+	defer s.add.Unlock()
+	old := *s.known.Load()
+	if p := old[scope]; p != nil {
+		return p
+	}
+	p := &place{scope: scope, live: live}
+	for door := range doors {
+		p.counts[door] = s.meters.reasons(scope.Environment, door)
+	}
+	next := make(map[fsm.Scope]*place, len(old)+1)
+	for k, v := range old {
+		next[k] = v
+	}
+	next[scope] = p
+	s.known.Store(&next)
+	return p
+}

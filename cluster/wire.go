@@ -9,7 +9,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
 )
 
@@ -174,13 +173,13 @@ func decodeAttempt(b []byte) (attempt, error) {
 
 // packedError is an error on the wire. Only an *fsm.Error keeps its parts.
 type packedError struct {
-	Kind     fsm.Kind           `json:"kind,omitempty"`
-	Op       string             `json:"op,omitempty"`
-	Target   string             `json:"target,omitempty"`
-	Detail   string             `json:"detail,omitempty"`
-	Problems evaluator.Problems `json:"problems,omitempty"`
-	Revision uint64             `json:"revision,omitempty"`
-	Cause    string             `json:"cause,omitempty"`
+	Kind     fsm.Kind     `json:"kind,omitempty"`
+	Op       string       `json:"op,omitempty"`
+	Target   string       `json:"target,omitempty"`
+	Detail   string       `json:"detail,omitempty"`
+	Problems fsm.Problems `json:"problems,omitempty"`
+	Revision uint64       `json:"revision,omitempty"`
+	Cause    string       `json:"cause,omitempty"`
 }
 
 func packError(err error) packedError {

@@ -33,14 +33,17 @@ const (
 	KindInternal       Kind = "INTERNAL"
 )
 
+// Problems is evaluator.Problems: the floors above name it without reaching past the law.
+type Problems = evaluator.Problems
+
 // Error says which thing, doing what, what is wrong and what to do about it.
 type Error struct {
 	Kind     Kind
-	Op       string             // verb, e.g. "flag.put"
-	Target   string             // e.g. `flag "checkout" in default/dev`
-	Detail   string             // one sentence: what is wrong and what to do
-	Problems evaluator.Problems // per field, for KindInvalid and KindMalformed
-	Revision uint64             // the current revision of the target where that helps
+	Op       string   // verb, e.g. "flag.put"
+	Target   string   // e.g. `flag "checkout" in default/dev`
+	Detail   string   // one sentence: what is wrong and what to do
+	Problems Problems // per field, for KindInvalid and KindMalformed
+	Revision uint64   // the current revision of the target where that helps
 	Err      error
 }
 

@@ -58,10 +58,11 @@ var house = []room{
 	{folder: "transport/wire", house: []string{"transport/api", "evaluator", "fsm"}, foreign: []string{protobuf}},
 	{folder: "transport/stream", house: []string{"transport/api", "transport/wire", "evaluator"}, foreign: []string{protobuf, connect}},
 	{folder: "transport/client", house: []string{"transport/api", "transport/wire", "evaluator"}, foreign: []string{connect, protobuf, uuid}},
-	{folder: "cmd/hoist", house: []string{"evaluator", "fsm", "cluster", "transport"}, foreign: []string{
+	{folder: "examples"},
+	{folder: "cmd/hoist", house: []string{"evaluator", "fsm", "cluster", "transport", "examples"}, foreign: []string{
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/knadh/koanf/v2", yaml, connect, protobuf, prometheus, uuid,
 		// only for `bench writes`, whose baseline is a bare raft loop
-		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "github.com/hashicorp/go-hclog"}},
+		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "go.etcd.io/bbolt", "github.com/hashicorp/go-hclog"}},
 }
 
 // impure is what a file of the law must not import itself. fmt pulls in os, so only direct imports count.

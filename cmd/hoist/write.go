@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
+)
+
+// writing is what every command that changes something understands.
+type writing struct {
+	dryRun     bool
+	ifRevision uint64
+	comment    string
+	wait       bool
+
+	conditional bool // --if-revision was given
+}
+
+// changing adds the flags of writes.
+func (a *app) changing(c *cobra.Command) (*cobra.Command, *writing) {
+	w := &writing{}
+	a.scoped(c)
+	f := c.Flags()
+	f.BoolVar(&w.dryRun, "dry-run", false, "say what would happen and change nothing")
+	f.Uint64Var(&w.ifRevision, "if-revision", 0, "only if the object still has this revision; 0: only if it does not exist")
+	f.StringVar(&w.comment, "comment", "", "why; kept in the audit log")
+	f.BoolVar(&w.wait, "wait", false, "return when every member of the cluster has applied the change")
+	f.StringVarP(&a.output, "output", "o", "table", "output: table, json, yaml")
+	inner := c.RunE
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		w.conditional = cmd.Flags().Changed("if-revision")
+		switch a.output {
+		case "table", "json", "yaml":
+			return inner(cmd, args)
+		}
+		return usage(cmd, "-o %s is not known here; use one of table, json, yaml", a.output)
+	}
+	return c, w
+}
+
+// options makes the write options of one change: a fresh request id, so that a retry is the same write.
+func (w *writing) options() (*hoistv1.WriteOptions, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("making a request id: %w", err)
+	}
+	o := &hoistv1.WriteOptions{RequestId: id.String(), Comment: w.comment, DryRun: w.dryRun}
+	if w.conditional {
+		o.ExpectedRevision = &w.ifRevision
+	}
+	return o, nil
+}
+
+// answer is the answer to any write: a message with a receipt.
+type answer interface {
+	GetReceipt() *hoistv1.Receipt
+}
+
+// send carries out one write. An outcome that is unknown, or a leader that has just gone, is tried again with the same
+// request id until the time is up: the log makes sure that it happens once.
+func send[T answer](ctx context.Context, a *app, w *writing, call func(context.Context, *hoistv1.WriteOptions) (T, error)) (T, error) {
+	var none T
+	options, err := w.options()
+	if err != nil {
+		return none, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	pause := 50 * time.Millisecond
+	for told := false; ; pause = min(2*pause, time.Second) {
+		done, err := call(ctx, options)
+		if err == nil || !worthRetrying(err) {
+			return done, err
+		}
+		if !told {
+			a.talk("the leader is changing, trying again (%s at most) …", a.timeout)
+			told = true
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return none, err
+		}
+	}
+}
+
+func worthRetrying(err error) bool {
+	switch errorInfo(err).GetCode() {
+	case "UNKNOWN_OUTCOME", "NOT_LEADER", "OVERLOADED":
+		return connect.CodeOf(err) != connect.CodeDeadlineExceeded
+	}
+	return false
+}
+
+// report says what a write did: one line for people, or the API's message.
+func (a *app) report(ctx context.Context, n *node, w *writing, done answer, message view, what string) error {
+	receipt := done.GetReceipt()
+	if w.wait && !receipt.GetDryRun() {
+		if err := a.everywhere(ctx, n, receipt); err != nil {
+			return err
+		}
+	}
+	if a.output != "table" {
+		return a.showMessage(message.message)
+	}
+	switch {
+	case receipt.GetDryRun():
+		fmt.Fprintf(a.stdout, "%s: would be done (dry run, nothing changed)\n", what)
+	case receipt.GetChanged():
+		fmt.Fprintf(a.stdout, "%s at revision %d\n", what, receipt.GetRevision())
+	default:
+		fmt.Fprintf(a.stdout, "%s: already so, revision %d\n", what, receipt.GetObjectRevision())
+	}
+	return nil
+}
+
+// everywhere waits until each member that serves an API has applied the receipt's revision.
+func (a *app) everywhere(ctx context.Context, n *node, receipt *hoistv1.Receipt) error {
+	members, err := n.cluster.Members(ctx, &hoistv1.MembersRequest{})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	for _, m := range members.GetMembers() {
+		if m.GetApiAddr() == "" {
+			continue // the node that was asked has applied it already
+		}
+		if err := awaitRevision(ctx, n.where, m.GetApiAddr(), receipt); err != nil {
+			return &failure{code: exitTimeout,
+				message: fmt.Sprintf("written at revision %d, but %s (%s) has not confirmed it: %v", receipt.GetRevision(), m.GetName(), m.GetApiAddr(), err),
+				try:     "hoist cluster status"}
+		}
+	}
+	return nil
+}
+
+// awaitRevision asks one node until it has applied the revision; the node itself waits two seconds per question.
+func awaitRevision(ctx context.Context, w where, addr string, receipt *hoistv1.Receipt) error {
+	w.addr = addr
+	n, err := dial(w)
+	if err != nil {
+		return err
+	}
+	read := &hoistv1.ReadOptions{Epoch: receipt.GetEpoch(), MinRevision: receipt.GetRevision()}
+	for {
+		_, err := n.envs.List(ctx, &hoistv1.ListEnvironmentsRequest{Read: read})
+		if errorInfo(err).GetCode() != "BEHIND" || ctx.Err() != nil {
+			return err
+		}
+	}
+}

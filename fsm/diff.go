@@ -52,7 +52,7 @@ func (x *differ) flag(f *evaluator.Flag) {
 		return
 	}
 	old := it.Flag()
-	settled := settle(f, old)
+	settled := f.Settle(old)
 	if it.digest() == digestOf(settled.Canonical()) {
 		return
 	}

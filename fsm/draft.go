@@ -1,30 +1,40 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/hoistflags/hoist/evaluator"
 )
 
-// draft is one command at work: a private copy of the state that becomes the next one if nothing is refused.
-// Everything big in it is persistent, so throwing it away undoes everything.
+// draft is one command at work. Its commands touch flags and segments; flush then turns what they came to into a new
+// environment, once per object however often it was touched. Everything stored is persistent, so a draft that is
+// thrown away leaves nothing behind.
 type draft struct {
-	state    *State
+	state    *State // private copy; becomes the next state
 	proposal *Proposal
-	env      *Environment // private copy of the environment being changed; nil before enter
-	before   *Environment // the same as the last entry left it
-	touched  []*touch     // in the order of the first touch
+	before   *Environment // as the last entry left it
+	env      *Environment // private copy, written by flush
+	touches  []*touch     // in the order of the first touch
 	byNode   map[string]*touch
-	object   uint64 // revision of the touched object, for the receipt
+	folded   map[string][]*touch // flags that did not exist before, by folded key
+	moved    []*touch            // those that flush found changed
 	changed  bool
+	object   uint64 // revision of the touched object, for the receipt
 }
 
-// touch is one flag or segment that the command changes.
+// touch is one flag or segment as the command finds it and as it leaves it.
 type touch struct {
-	kind ObjectKind
-	key  string
-	flag *evaluator.Flag    // as declared now; nil = decode the record if needed
-	seg  *evaluator.Segment // likewise
+	kind      ObjectKind
+	key       string
+	before    *item // nil: did not exist
+	now       *item // nil: does not exist
+	exposures []Exposure
+	verb      string             // of the last change of the definition
+	switched  string             // of the last change of the exposures
+	reason    string             // given with it
+	flag      *evaluator.Flag    // what now holds, decoded; nil until somebody asks
+	segment   *evaluator.Segment // likewise
 }
 
 func (d *draft) run(c Command) error {
@@ -43,7 +53,7 @@ func (d *draft) run(c Command) error {
 	if err := d.do(c); err != nil {
 		return err
 	}
-	return d.finish()
+	return d.finish(c)
 }
 
 // enter opens the environment the command acts in.
@@ -53,8 +63,44 @@ func (d *draft) enter(c Command) error {
 	if !ok {
 		return notFound(c, fmt.Sprintf("there is no environment %q in tenant %q; create it or name another", t.Environment, t.Tenant))
 	}
-	d.before, d.env, d.byNode = env, env.clone(), map[string]*touch{}
+	d.before, d.env, d.byNode, d.folded = env, env.clone(), map[string]*touch{}, map[string][]*touch{}
 	return nil
+}
+
+// at is the touch of a flag or segment, begun if there is none yet.
+func (d *draft) at(kind ObjectKind, key string) *touch {
+	node := nodeName(kind, key)
+	if t, ok := d.byNode[node]; ok {
+		return t
+	}
+	t := &touch{kind: kind, key: key}
+	if it, ok := d.before.item(kind, key); ok {
+		t.before, t.now = it, it
+	} else if kind == ObjectFlag {
+		folded := indexKey(kind, key)
+		d.folded[folded] = append(d.folded[folded], t)
+	}
+	if kind == ObjectFlag {
+		t.exposures = d.before.Exposures(key)
+	}
+	d.byNode[node] = t
+	d.touches = append(d.touches, t)
+	return t
+}
+
+// declared decodes the flag once; whoever changes it makes a copy.
+func (t *touch) declared() *evaluator.Flag {
+	if t.flag == nil {
+		t.flag = t.now.Flag()
+	}
+	return t.flag
+}
+
+func (t *touch) defined() *evaluator.Segment {
+	if t.segment == nil {
+		t.segment = (*SegmentRecord)(&t.now.FlagRecord).Segment()
+	}
+	return t.segment
 }
 
 func notFound(c Command, detail string) *Error {
@@ -73,12 +119,12 @@ func (d *draft) expect(c Command) error {
 		return nil
 	}
 	if inner := d.state.inside(c); len(inner) == 1 {
-		c = inner[0]
+		c = withDefault(inner[0], d.before)
 	}
-	t, current := c.target(), d.env.revision
+	t, current := c.target(), d.before.revision
 	if t.Object == ObjectFlag || t.Object == ObjectSegment {
 		current = 0
-		if it, ok := d.env.item(t.Object, t.Key); ok {
+		if it, ok := d.before.item(t.Object, t.Key); ok {
 			current = it.Revision
 		}
 	}
@@ -139,10 +185,6 @@ func (d *draft) batch(commands []Command) error {
 			return err
 		}
 	}
-	d.object = 0
-	if d.changed {
-		d.object = d.state.index
-	}
 	return nil
 }
 
@@ -153,12 +195,10 @@ func withDefault(c Command, e *Environment) Command {
 	return c
 }
 
-// finish judges references, compiles what was touched and puts the environment back.
-func (d *draft) finish() error {
-	if !d.changed {
-		return nil
-	}
-	if len(d.touched) > 0 {
+// finish writes what was touched, judges references, compiles, and puts the environment back.
+func (d *draft) finish(c Command) error {
+	d.flush()
+	if len(d.moved) > 0 {
 		if err := d.judge(); err != nil {
 			return err
 		}
@@ -166,33 +206,44 @@ func (d *draft) finish() error {
 		if err != nil {
 			return err
 		}
-		d.env.revision = d.state.index
+		d.env.revision, d.changed = d.state.index, true
 		d.env.snapshot = d.env.snapshot.With(changes)
+		d.state.replaceEnvironment(d.env)
 	}
-	d.state.replaceEnvironment(d.env)
+	d.object = d.revisionOf(c.target())
 	return nil
+}
+
+// revisionOf is where the receipt says the object stands now; a deletion stands at this entry.
+func (d *draft) revisionOf(t Target) uint64 {
+	if t.Object == ObjectEnvironment {
+		return d.env.revision
+	}
+	if it, ok := d.env.item(t.Object, t.Key); ok {
+		return it.Revision
+	}
+	return d.state.index
 }
 
 // compile makes what the touched flags and segments serve from now on.
 func (d *draft) compile() (evaluator.Changes, error) {
 	changes := evaluator.Changes{Revision: d.state.index, At: d.state.now}
-	for _, t := range d.touched {
-		it, ok := d.env.item(t.kind, t.key)
+	for _, t := range d.moved {
 		switch {
-		case !ok && t.kind == ObjectFlag:
+		case t.now == nil && t.kind == ObjectFlag:
 			changes.RemovedFlags = append(changes.RemovedFlags, t.key)
-		case !ok:
+		case t.now == nil:
 			changes.RemovedSegments = append(changes.RemovedSegments, t.key)
 		case t.kind == ObjectFlag:
-			compiled, err := evaluator.Compile(effective(t.declared(it), d.env.Exposures(t.key)))
+			compiled, err := evaluator.Compile(effective(t.declared(), t.exposures))
 			if err != nil {
-				return changes, refused(d.env, t, err)
+				return changes, d.refused(t, err)
 			}
 			changes.Flags = append(changes.Flags, compiled)
 		default:
-			compiled, err := evaluator.CompileSegment(t.segment(it))
+			compiled, err := evaluator.CompileSegment(t.defined())
 			if err != nil {
-				return changes, refused(d.env, t, err)
+				return changes, d.refused(t, err)
 			}
 			changes.Segments = append(changes.Segments, compiled)
 		}
@@ -200,29 +251,15 @@ func (d *draft) compile() (evaluator.Changes, error) {
 	return changes, nil
 }
 
-func (t *touch) declared(it *item) *evaluator.Flag {
-	if t.flag == nil {
-		t.flag = it.Flag()
+// refused turns what the evaluator says about a definition into the answer of the write.
+func (d *draft) refused(t *touch, err error) *Error {
+	out := &Error{Kind: KindInvalid, Target: d.name(t), Err: err, Detail: "the definition breaks rules; correct the named fields"}
+	if !errors.As(err, &out.Problems) {
+		out.Detail = fmt.Sprintf("the definition does not compile: %v", err)
 	}
-	return t.flag
+	return out
 }
 
-func (t *touch) segment(it *item) *evaluator.Segment {
-	if t.seg == nil {
-		t.seg = (*SegmentRecord)(&it.FlagRecord).Segment()
-	}
-	return t.seg
-}
-
-// touch notes that a flag or segment changed.
-func (d *draft) touch(kind ObjectKind, key string) *touch {
-	d.changed = true
-	node := nodeName(kind, key)
-	t, ok := d.byNode[node]
-	if !ok {
-		t = &touch{kind: kind, key: key}
-		d.byNode[node] = t
-		d.touched = append(d.touched, t)
-	}
-	return t
+func (d *draft) name(t *touch) string {
+	return Scope{d.env.tenant, d.env.key}.object(t.kind, t.key).String()
 }

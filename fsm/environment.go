@@ -171,14 +171,6 @@ func (e *Environment) table(kind ObjectKind) *evaluator.Index[*item] {
 	return e.flags
 }
 
-func (e *Environment) setTable(kind ObjectKind, x *evaluator.Index[*item]) {
-	if kind == ObjectSegment {
-		e.segments = x
-	} else {
-		e.flags = x
-	}
-}
-
 // indexKey folds the case of flag keys, so that two which differ only in case find each other. Keys are ASCII.
 func indexKey(kind ObjectKind, key string) string {
 	if kind == ObjectFlag {

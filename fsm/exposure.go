@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/hoistflags/hoist/evaluator"
+import (
+	"slices"
+
+	"github.com/hoistflags/hoist/evaluator"
+)
 
 // Exposure is what something puts beside a declared flag without touching the declaration.
 type Exposure struct {
@@ -43,71 +47,35 @@ func killed(exposures []Exposure) bool {
 }
 
 func (d *draft) kill(c Kill) error {
-	it, ok := d.env.item(ObjectFlag, c.Key)
-	if !ok {
+	t := d.at(ObjectFlag, c.Key)
+	switch {
+	case t.now == nil:
 		return missingItem(c)
-	}
-	exposures := d.env.Exposures(c.Key)
-	if killed(exposures) {
-		d.object = it.Revision
+	case killed(t.exposures):
 		return nil
-	}
-	f := it.Flag()
-	if f.Kind == evaluator.KindConfig {
+	case t.declared().Kind == evaluator.KindConfig:
 		return &Error{Kind: KindInvalid, Op: c.Verb(), Target: c.target().String(),
 			Detail: "a config has no off variant and cannot be killed; change its value instead"}
 	}
-	d.setExposures(c.Key, append(exposures[:len(exposures):len(exposures)], Exposure{
+	t.expose(c, c.Reason, append(slices.Clip(t.exposures), Exposure{
 		Flag: c.Key, Owner: OwnerKill, Revision: d.state.index, At: d.state.now, By: d.proposal.Actor, Reason: c.Reason}))
-	d.expose(c, it, f)
 	return nil
 }
 
 func (d *draft) unkill(c Unkill) error {
-	it, ok := d.env.item(ObjectFlag, c.Key)
-	if !ok {
+	t := d.at(ObjectFlag, c.Key)
+	if t.now == nil {
 		return missingItem(c)
 	}
-	var kept []Exposure
-	exposures := d.env.Exposures(c.Key)
-	for _, x := range exposures {
-		if x.Owner != OwnerKill {
-			kept = append(kept, x)
-		}
+	if killed(t.exposures) {
+		t.expose(c, "", slices.DeleteFunc(slices.Clone(t.exposures), func(x Exposure) bool { return x.Owner == OwnerKill }))
 	}
-	if len(kept) == len(exposures) {
-		d.object = it.Revision
-		return nil
-	}
-	d.setExposures(c.Key, kept)
-	d.expose(c, it, nil)
 	return nil
 }
 
-// expose finishes a change beside a flag: the declaration and its revision stay, what it serves does not.
-func (d *draft) expose(c Command, it *item, f *evaluator.Flag) {
-	same := it.digest()
-	d.audit(c, ObjectFlag, it.Key, &same, &same)
-	if t := d.touch(ObjectFlag, it.Key); t.flag == nil {
-		t.flag = f
-	}
-	d.object = it.Revision
-}
-
-func (d *draft) setExposures(flag string, list []Exposure) {
-	for _, x := range d.env.Exposures(flag) {
-		d.state.domain.remove(exposureLeaf(d.env, x))
-		d.state.rest.remove(exposedLeaf(d.env, x))
-	}
-	for _, x := range list {
-		d.state.domain.add(exposureLeaf(d.env, x))
-		d.state.rest.add(exposedLeaf(d.env, x))
-	}
-	if len(list) == 0 {
-		d.env.exposures = d.env.exposures.Without(flag)
-		return
-	}
-	d.env.exposures = d.env.exposures.With(flag, list, d.state.index)
+// expose changes what stands beside a flag; the declaration and its revision stay.
+func (t *touch) expose(c Command, reason string, list []Exposure) {
+	t.exposures, t.switched, t.reason = list, c.Verb(), reason
 }
 
 func exposureLeaf(e *Environment, x Exposure) sum {

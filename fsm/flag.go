@@ -10,34 +10,33 @@ import (
 const maxFlags = 100_000
 
 func (d *draft) putFlag(c Command, f *evaluator.Flag) error {
+	t := d.at(ObjectFlag, f.Key)
 	var old *evaluator.Flag
-	if it, ok := d.env.item(ObjectFlag, f.Key); ok {
-		old = it.Flag()
+	if t.now != nil {
+		old = t.declared()
 	}
-	if err := d.mayPut(c, f, old); err != nil {
+	if err := d.mayPut(c, t, f, old); err != nil {
 		return err
 	}
-	settled := settle(f, old)
-	return d.putSettled(c, settled)
-}
-
-// putSettled stores a flag whose salts and ranges are decided.
-func (d *draft) putSettled(c Command, f *evaluator.Flag) error {
-	if touched := d.put(c, ObjectFlag, f.Key, f.Canonical(), f.References()); touched != nil {
-		touched.flag = f
-	}
+	t.declare(c, f.Settle(old))
 	return nil
 }
 
-func (d *draft) mayPut(c Command, f, old *evaluator.Flag) error {
+// declare stores a flag whose salts and ranges are decided.
+func (t *touch) declare(c Command, f *evaluator.Flag) {
+	t.define(c, f.Canonical(), f.References())
+	t.flag = f
+}
+
+func (d *draft) mayPut(c Command, t *touch, f, old *evaluator.Flag) error {
 	var problems evaluator.Problems
 	switch {
 	case old == nil:
-		if other, taken := d.env.flags.Get(indexKey(ObjectFlag, f.Key)); taken {
+		if other := d.occupant(f.Key); other != "" {
 			problems = append(problems, problem("/key", "flag.key.case",
-				fmt.Sprintf("%q differs only in case from the existing flag %q; choose another key", f.Key, other.Key))...)
+				fmt.Sprintf("%q differs only in case from the existing flag %q; choose another key", f.Key, other))...)
 		}
-		if d.env.flags.Len() >= maxFlags {
+		if d.before.flags.Len()+len(d.folded) > maxFlags {
 			problems = append(problems, problem("/key", "flag.limit",
 				fmt.Sprintf("the environment holds %d flags already; delete some", maxFlags))...)
 		}
@@ -54,8 +53,22 @@ func (d *draft) mayPut(c Command, f, old *evaluator.Flag) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	return &Error{Kind: KindInvalid, Op: c.Verb(), Target: Scope{d.env.tenant, d.env.key}.object(ObjectFlag, f.Key).String(),
-		Detail: "the flag cannot be stored here; correct the named fields", Problems: problems}
+	return &Error{Kind: KindInvalid, Op: c.Verb(), Target: d.name(t), Problems: problems,
+		Detail: "the flag cannot be stored here; correct the named fields"}
+}
+
+// occupant is the key of a flag that differs from key only in case, as things stand within this command.
+func (d *draft) occupant(key string) string {
+	folded := indexKey(ObjectFlag, key)
+	if it, ok := d.before.flags.Get(folded); ok && it.Key != key && d.at(ObjectFlag, it.Key).now != nil {
+		return it.Key
+	}
+	for _, t := range d.folded[folded] {
+		if t.key != key && t.now != nil {
+			return t.key
+		}
+	}
+	return ""
 }
 
 func kindOf(f *evaluator.Flag) evaluator.Kind {
@@ -65,17 +78,18 @@ func kindOf(f *evaluator.Flag) evaluator.Kind {
 	return f.Kind
 }
 
-// edit changes one field of a stored flag.
+// edit changes one field of a copy of a stored flag.
 func (d *draft) edit(c Command, key string, change func(*evaluator.Flag) error) error {
-	it, ok := d.env.item(ObjectFlag, key)
-	if !ok {
+	t := d.at(ObjectFlag, key)
+	if t.now == nil {
 		return missingItem(c)
 	}
-	f := it.Flag()
-	if err := change(f); err != nil {
+	f := *t.declared()
+	if err := change(&f); err != nil {
 		return err
 	}
-	return d.putSettled(c, f)
+	t.declare(c, &f)
+	return nil
 }
 
 func (d *draft) setEnabled(c SetEnabled) error {
@@ -97,15 +111,15 @@ func (d *draft) setArchived(c SetArchived) error {
 }
 
 func (d *draft) putSegment(c Command, s *evaluator.Segment) error {
-	if touched := d.put(c, ObjectSegment, s.Key, s.Canonical(), s.References()); touched != nil {
-		touched.seg = s
-	}
+	t := d.at(ObjectSegment, s.Key)
+	t.define(c, s.Canonical(), s.References())
+	t.segment = s
 	return nil
 }
 
 // restore writes an older version again. Its salts and ranges come back with it, and so do its users.
 func (d *draft) restore(c Restore) error {
-	for _, v := range d.env.versions(c.Object, c.Key) {
+	for _, v := range d.before.versions(c.Object, c.Key) {
 		if v.Revision != c.Revision {
 			continue
 		}

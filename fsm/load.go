@@ -20,6 +20,8 @@ type loader struct {
 	state   *State
 	full    string // what the header promises
 	env     *Environment
+	tables  tables
+	last    *item // newest flag or segment
 	parts   evaluator.Parts
 	strings map[string]string // names that repeat thousands of times are kept once
 }
@@ -178,7 +180,9 @@ func (l *loader) environment(r *reader) error {
 	owner := l.state.tenants[n-1]
 	e := newEnvironment(owner.key, r.string(), r.string(), l.state.epoch, r.uvarint())
 	e.revision = r.uvarint()
-	l.env, l.parts = e, evaluator.Parts{Epoch: l.state.epoch, Revision: r.uvarint(), ChangedAt: r.varint(), Floor: r.uvarint()}
+	l.env, l.parts = e, evaluator.Parts{Epoch: l.state.epoch, Revision: r.uvarint(), ChangedAt: r.varint(),
+		SegmentRevision: r.uvarint(), ScopeRevision: r.uvarint(), ClientRevision: r.uvarint(), Floor: r.uvarint()}
+	l.tables = newTables()
 	owner.environments = append(owner.environments, e)
 	l.state.domain.add(environmentLeaf(e))
 	return nil
@@ -203,11 +207,45 @@ func (l *loader) item(kind ObjectKind, r *reader) error {
 	l.env.declared.add(declaredLeaf(kind, it))
 	l.state.domain.add(objectLeaf(l.env, kind, it))
 	l.state.rest.add(stampLeaf(l.env, kind, it))
-	l.env.setTable(kind, l.env.table(kind).With(indexKey(kind, it.Key), it, it.Revision))
-	for _, target := range it.edges() {
-		l.env.link(target, nodeName(kind, it.Key))
-	}
+	l.tables.put(kind, it)
+	l.last = it
 	return nil
+}
+
+// tables are the indexes of an environment while they fill.
+type tables struct {
+	flags, segments *evaluator.Edit[*item]
+	referrers       map[string]*evaluator.Edit[struct{}]
+}
+
+func newTables() tables {
+	return tables{flags: new(evaluator.Index[*item]).Edit(), segments: new(evaluator.Index[*item]).Edit(),
+		referrers: map[string]*evaluator.Edit[struct{}]{}}
+}
+
+func (t *tables) put(kind ObjectKind, it *item) {
+	edit := t.flags
+	if kind == ObjectSegment {
+		edit = t.segments
+	}
+	edit.Put(indexKey(kind, it.Key), it, it.Revision)
+	for _, target := range it.edges() {
+		set, ok := t.referrers[target]
+		if !ok {
+			set = new(referrerSet).Edit()
+			t.referrers[target] = set
+		}
+		set.Put(nodeName(kind, it.Key), struct{}{}, 0)
+	}
+}
+
+func (t *tables) fill(e *Environment) {
+	e.flags, e.segments = t.flags.Done(), t.segments.Done()
+	referrers := e.referrers.Edit()
+	for target, set := range t.referrers {
+		referrers.Put(target, set.Done(), 0)
+	}
+	e.referrers = referrers.Done()
 }
 
 func (l *loader) define(kind ObjectKind, it *item, served uint64) error {
@@ -279,9 +317,8 @@ func (l *loader) intern(r *reader) string {
 // exposure follows the flag it stands beside: the flag compiles again, with it.
 func (l *loader) exposure(r *reader) error {
 	x := Exposure{Flag: r.string(), Owner: r.string(), Revision: r.uvarint(), At: r.varint(), By: l.actor(r), Reason: r.string()}
-	it, ok := l.env.item(ObjectFlag, x.Flag)
-	n := len(l.parts.Flags) - 1
-	if !ok || n < 0 || l.parts.Flags[n].Key() != x.Flag {
+	it, n := l.last, len(l.parts.Flags)-1
+	if n < 0 || it.Key != x.Flag || l.parts.Flags[n].Key() != x.Flag {
 		return fmt.Errorf("an exposure of flag %q does not follow it", x.Flag)
 	}
 	list := append(slices.Clone(l.env.Exposures(x.Flag)), x)
@@ -312,8 +349,9 @@ func (l *loader) closeEnvironment() {
 	if l.env == nil {
 		return
 	}
+	l.tables.fill(l.env)
 	l.env.snapshot = evaluator.RestoreSnapshot(l.parts)
-	l.env, l.parts = nil, evaluator.Parts{}
+	l.env, l.last, l.parts = nil, nil, evaluator.Parts{}
 }
 
 func (l *loader) request(r *reader) {

@@ -50,59 +50,25 @@ func (it *item) edges() []string {
 	return out
 }
 
-// relink moves the reverse references from the old form of an item to the new one; either may be nil.
-func (d *draft) relink(kind ObjectKind, key string, old, now *item) {
-	self, was, is := nodeName(kind, key), old.edges(), now.edges()
-	for _, target := range was {
-		if !slices.Contains(is, target) {
-			d.env.unlink(target, self)
-		}
-	}
-	for _, target := range is {
-		if !slices.Contains(was, target) {
-			d.env.link(target, self)
-		}
-	}
-}
-
-func (e *Environment) link(target, self string) {
-	set, ok := e.referrers.Get(target)
-	if !ok {
-		set = &referrerSet{}
-	}
-	e.referrers = e.referrers.With(target, set.With(self, struct{}{}, 0), 0)
-}
-
-func (e *Environment) unlink(target, self string) {
-	set, _ := e.referrers.Get(target)
-	if set = set.Without(self); set.Len() == 0 {
-		e.referrers = e.referrers.Without(target)
-		return
-	}
-	e.referrers = e.referrers.With(target, set, 0)
-}
-
 func (e *Environment) node(name string) (*item, bool) {
 	kind, key, _ := strings.Cut(name, "/")
 	return e.item(ObjectKind(kind), key)
 }
 
-// judge looks at everything the command touched, when all of it is in place.
+// judge looks at everything the command changed, when all of it is in place.
 func (d *draft) judge() error {
-	for _, t := range d.touched {
-		old, existed := d.before.item(t.kind, t.key)
-		now, exists := d.env.item(t.kind, t.key)
-		if !exists {
+	for _, t := range d.moved {
+		if t.now == nil {
 			if err := d.refuseReferred(t, "deleted"); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := d.judgeEdges(t, old, now); err != nil {
+		if err := d.judgeEdges(t); err != nil {
 			return err
 		}
-		if existed && t.kind == ObjectFlag {
-			if err := d.judgeNarrowed(t, old); err != nil {
+		if t.before != nil && t.before != t.now && t.kind == ObjectFlag {
+			if err := d.judgeNarrowed(t); err != nil {
 				return err
 			}
 		}
@@ -121,38 +87,35 @@ func (d *draft) refuseReferred(t *touch, done string) error {
 		shown += fmt.Sprintf(" and %d more", more)
 	}
 	e := &Error{Kind: KindConflict, Target: d.name(t), Detail: fmt.Sprintf("it cannot be %s: %s refer to it; change them first", done, shown)}
-	if it, ok := d.before.item(t.kind, t.key); ok {
-		e.Revision = it.Revision
+	if t.before != nil {
+		e.Revision = t.before.Revision
 	}
 	return e
 }
 
-func (d *draft) name(t *touch) string {
-	return Scope{d.env.tenant, d.env.key}.object(t.kind, t.key).String()
-}
-
 // judgeEdges asks whether everything a definition names exists, without a cycle and not too deep. References that are
 // as before were judged before, unless their target changed: that is judged where the target is.
-func (d *draft) judgeEdges(t *touch, old, now *item) error {
+func (d *draft) judgeEdges(t *touch) error {
+	old, now := t.before, t.now
 	if now.refs == nil || old != nil && old.refs != nil && sameReferences(old.refs, now.refs) {
 		return nil
 	}
 	var problems evaluator.Problems
 	for _, ref := range now.refs.Flags {
 		if code, message := d.dangling(ref); code != "" {
-			problems = append(problems, problem(d.pointer(t, now, ObjectFlag, ref.Flag), code, message)...)
+			problems = append(problems, problem(t.pointer(ObjectFlag, ref.Flag), code, message)...)
 		}
 	}
 	for _, key := range now.refs.Segments {
 		if _, ok := d.env.item(ObjectSegment, key); !ok {
-			problems = append(problems, problem(d.pointer(t, now, ObjectSegment, key), "reference.segment.missing",
+			problems = append(problems, problem(t.pointer(ObjectSegment, key), "reference.segment.missing",
 				fmt.Sprintf("segment %q does not exist; create it first", key))...)
 		}
 	}
 	if len(problems) > 0 {
 		return &Error{Kind: KindInvalid, Target: d.name(t), Problems: problems, Detail: "it names what does not exist; correct the named fields"}
 	}
-	return d.judgePaths(t, old)
+	return d.judgePaths(t)
 }
 
 func sameReferences(a, b *evaluator.References) bool {
@@ -186,15 +149,14 @@ func hasVariant(f *evaluator.Flag, key string) bool {
 // flag is the declared flag of an item, decoded once per command if the command touched it.
 func (d *draft) flag(it *item) *evaluator.Flag {
 	if t, ok := d.byNode[nodeName(ObjectFlag, it.Key)]; ok {
-		return t.declared(it)
+		return t.declared()
 	}
 	return it.Flag()
 }
 
 // judgeNarrowed asks those who name a flag whether what it lost matters to them.
-func (d *draft) judgeNarrowed(t *touch, old *item) error {
-	now, _ := d.env.item(t.kind, t.key)
-	was, is := old.Flag(), t.declared(now)
+func (d *draft) judgeNarrowed(t *touch) error {
+	was, is := t.before.Flag(), t.declared()
 	if is.Archived && !was.Archived {
 		return d.refuseReferred(t, "archived")
 	}
@@ -209,7 +171,7 @@ func (d *draft) judgeNarrowed(t *touch, old *item) error {
 				continue
 			}
 			if _, message := d.dangling(ref); message != "" {
-				return &Error{Kind: KindConflict, Target: d.name(t), Revision: old.Revision,
+				return &Error{Kind: KindConflict, Target: d.name(t), Revision: t.before.Revision,
 					Detail: fmt.Sprintf("%s still asks for a variant that is taken away: %s; change that first", name, message)}
 			}
 		}
@@ -218,16 +180,16 @@ func (d *draft) judgeNarrowed(t *touch, old *item) error {
 }
 
 // pointer finds the place in a definition that names the target, as a JSON pointer.
-func (d *draft) pointer(t *touch, it *item, kind ObjectKind, key string) string {
+func (t *touch) pointer(kind ObjectKind, key string) string {
 	if t.kind == ObjectSegment {
-		for i, r := range t.segment(it).Rules {
+		for i, r := range t.defined().Rules {
 			if at := clausePointer(r.If, kind, key); at != "" {
 				return fmt.Sprintf("/rules/%d%s", i, at)
 			}
 		}
 		return ""
 	}
-	f := t.declared(it)
+	f := t.declared()
 	for i, p := range f.Prerequisites {
 		if kind == ObjectFlag && p.Flag == key {
 			return fmt.Sprintf("/prerequisites/%d/flag", i)
@@ -279,7 +241,7 @@ func (a depth) plus(b depth) depth { return depth{a.flags + b.flags, a.segments 
 
 // judgePaths refuses cycles and paths that are too long. What lies above a node is walked only when the node itself
 // became deeper: otherwise nothing above it did.
-func (d *draft) judgePaths(t *touch, old *item) error {
+func (d *draft) judgePaths(t *touch) error {
 	name := nodeName(t.kind, t.key)
 	down := walk{env: d.env, seen: map[string]depth{}}
 	below, cycle := down.below(name)
@@ -288,7 +250,7 @@ func (d *draft) judgePaths(t *touch, old *item) error {
 			Problems: problem("", "reference.cycle", strings.Join(cycle, " -> "))}
 	}
 	total := below
-	if old != nil {
+	if t.before != nil {
 		before := walk{env: d.before, seen: map[string]depth{}}
 		if was, _ := before.below(name); below.flags > was.flags || below.segments > was.segments {
 			above := walk{env: d.env, seen: map[string]depth{}}

@@ -2,15 +2,11 @@ package fsm
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash"
 	"hash/crc32"
 	"io"
-	"slices"
-
-	"github.com/hoistflags/hoist/evaluator"
 )
 
 // A saved state is: magic, uvarint format, records, CRC-32C of all that came before. A record is one type byte, uvarint
@@ -143,7 +139,8 @@ func (s *State) saveRows(w *writer) {
 func (e *Environment) save(w *writer) {
 	parts := e.snapshot.Parts()
 	w.strings(e.key, e.name).numbers(e.created, e.revision).
-		numbers(parts.Revision).time(parts.ChangedAt).numbers(parts.Floor).end(recordEnvironment)
+		numbers(parts.Revision).time(parts.ChangedAt).
+		numbers(parts.SegmentRevision, parts.ScopeRevision, parts.ClientRevision, parts.Floor).end(recordEnvironment)
 	for _, r := range e.Segments() {
 		_, served, _ := e.snapshot.Segment(r.Key)
 		e.saveItem(w, ObjectSegment, r.Key, served)
@@ -161,7 +158,7 @@ func (e *Environment) save(w *writer) {
 		versions, _ := e.graves.Get(node)
 		w.strings(node).versions(versions).end(recordGrave)
 	}
-	for _, t := range sortedTombstones(parts.Tombstones) {
+	for _, t := range parts.Tombstones {
 		w.strings(either(t.Segment, string(ObjectSegment), string(ObjectFlag)), t.Key).numbers(t.Revision).time(t.At).end(recordTombstone)
 	}
 }
@@ -178,20 +175,4 @@ func (w *writer) versions(list []version) *writer {
 		w.numbers(v.Revision).time(v.At).actor(v.Actor).strings(v.Verb).bytes(v.Record)
 	}
 	return w
-}
-
-func sortedTombstones(list []evaluator.Tombstone) []evaluator.Tombstone {
-	return slices.SortedFunc(slices.Values(list), func(a, b evaluator.Tombstone) int {
-		return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Key, b.Key), compareBool(a.Segment, b.Segment))
-	})
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }

@@ -1,128 +1,221 @@
 package fsm
 
 import (
-	"errors"
-	"fmt"
+	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/hoistflags/hoist/evaluator"
 )
 
-// put stores a definition unless it is there already, with everything that follows from it: history, hashes, reverse
-// references and the audit row. It reports the touch, nil when nothing changed.
-func (d *draft) put(c Command, kind ObjectKind, key string, record []byte, refs evaluator.References) *touch {
-	old, exists := d.env.item(kind, key)
-	sum := digestOf(record)
-	if exists && old.digest() == sum {
-		d.object = old.Revision
-		return nil
+// define gives a touched object a definition. What stands there already is no change.
+func (t *touch) define(c Command, record []byte, refs evaluator.References) {
+	if t.now != nil && bytes.Equal(t.now.Record, record) {
+		return
 	}
-	it := &item{FlagRecord: FlagRecord{Key: key, Revision: d.state.index, Created: d.state.index, UpdatedAt: d.state.now, Record: record}}
-	var before *digest
-	if exists {
-		it.Created = old.Created
-		before = new(digest)
-		*before = old.digest()
-		d.dropLeaves(kind, old)
-	}
+	t.now = &item{FlagRecord: FlagRecord{Key: t.key, Record: record}}
 	if len(refs.Flags)+len(refs.Segments) > 0 {
-		it.refs = &refs
+		t.now.refs = &refs
 	}
-	it.versions = d.grow(kind, key, c.Verb(), record, sum)
-	d.env.setTable(kind, d.env.table(kind).With(indexKey(kind, key), it, d.state.index))
-	d.addLeaves(kind, it)
-	d.relink(kind, key, old, it)
-	d.audit(c, kind, key, before, &sum)
-	d.object = d.state.index
-	return d.touch(kind, key)
+	t.verb, t.flag, t.segment = c.Verb(), nil, nil
 }
 
 // remove deletes a flag with its exposures, or a segment. Its history stays.
 func (d *draft) remove(c Command) error {
-	t := c.target()
-	old, exists := d.env.item(t.Object, t.Key)
-	if !exists {
+	target := c.target()
+	t := d.at(target.Object, target.Key)
+	if t.now == nil {
 		return missingItem(c)
 	}
-	before := old.digest()
-	d.dropLeaves(t.Object, old)
-	versions := d.grow(t.Object, t.Key, c.Verb(), nil, digest{})
-	d.env.setTable(t.Object, d.env.table(t.Object).Without(indexKey(t.Object, t.Key)))
-	d.bury(nodeName(t.Object, t.Key), versions)
-	d.relink(t.Object, t.Key, old, nil)
-	if t.Object == ObjectFlag {
-		d.setExposures(t.Key, nil)
-	}
-	d.audit(c, t.Object, t.Key, &before, nil)
-	touched := d.touch(t.Object, t.Key)
-	touched.flag, touched.seg = nil, nil
-	d.object = d.state.index
+	t.now, t.flag, t.segment, t.exposures, t.verb = nil, nil, nil, nil, c.Verb()
 	return nil
 }
 
-// grow returns the history with one version more. Two changes of one entry are one version.
-func (d *draft) grow(kind ObjectKind, key, verb string, record []byte, sum digest) []version {
-	old := d.env.versions(kind, key)
-	node := nodeName(kind, key)
-	if n := len(old); n > 0 && old[n-1].Revision == d.state.index {
-		d.state.rest.remove(d.versionLeaf(node, old[n-1]))
-		old = old[:n-1]
+// flush writes what the touches came to: tables, history, reverse references, hashes and audit rows.
+func (d *draft) flush() {
+	w := flusher{draft: d, links: map[string]*evaluator.Edit[struct{}]{}}
+	for _, t := range d.touches {
+		if t.before != nil && t.now != nil && bytes.Equal(t.before.Record, t.now.Record) {
+			t.now = t.before
+		}
+		defined := t.before != t.now
+		exposed := t.kind == ObjectFlag && !slices.Equal(t.exposures, d.before.Exposures(t.key))
+		if defined {
+			w.defined = append(w.defined, t)
+		}
+		if exposed {
+			w.exposed = append(w.exposed, t)
+		}
+		if defined || exposed {
+			d.moved = append(d.moved, t)
+		}
 	}
-	added := version{digest: sum, Version: Version{Revision: d.state.index, At: d.state.now, Actor: d.proposal.Actor, Verb: verb, Record: record}}
-	d.state.rest.add(d.versionLeaf(node, added))
+	w.definitions()
+	w.exposures()
+	w.relink()
+}
+
+// flusher edits every table once.
+type flusher struct {
+	*draft
+	defined, exposed []*touch
+	linked           []string // targets in links, in order
+	links            map[string]*evaluator.Edit[struct{}]
+}
+
+func (w *flusher) definitions() {
+	flags, segments := w.env.flags.Edit(), w.env.segments.Edit()
+	edit := func(kind ObjectKind) *evaluator.Edit[*item] {
+		if kind == ObjectSegment {
+			return segments
+		}
+		return flags
+	}
+	for _, t := range w.defined { // removals first: a key that differs only in case may come into the place
+		if t.before != nil {
+			w.dropLeaves(t.kind, t.before)
+			edit(t.kind).Delete(indexKey(t.kind, t.key))
+		}
+	}
+	for _, t := range w.defined {
+		versions := w.grow(t)
+		if t.now == nil {
+			w.bury(nodeName(t.kind, t.key), versions)
+		} else {
+			w.stamp(t, versions)
+			edit(t.kind).Put(indexKey(t.kind, t.key), t.now, w.state.index)
+			w.addLeaves(t.kind, t.now)
+		}
+		w.audit(t, t.verb, t.before, t.now, "")
+	}
+	w.env.flags, w.env.segments = flags.Done(), segments.Done()
+}
+
+// stamp completes the new item.
+func (w *flusher) stamp(t *touch, versions []version) {
+	t.now.Revision, t.now.Created, t.now.UpdatedAt, t.now.versions = w.state.index, w.state.index, w.state.now, versions
+	if t.before != nil {
+		t.now.Created = t.before.Created
+	}
+}
+
+// grow returns the history with one version more.
+func (w *flusher) grow(t *touch) []version {
+	node := nodeName(t.kind, t.key)
+	old := w.before.versions(t.kind, t.key)
+	w.unbury(node)
+	added := version{Version: Version{Revision: w.state.index, At: w.state.now, Actor: w.proposal.Actor, Verb: t.verb}}
+	if t.now != nil {
+		added.Record, added.digest = t.now.Record, digestOf(t.now.Record)
+	}
+	w.state.rest.add(versionLeaf(w.env, node, added))
 	grown := append(slices.Clip(old), added)
 	drop := trimmed(grown)
 	for _, v := range grown[:drop] {
-		d.state.rest.remove(d.versionLeaf(node, v))
+		w.state.rest.remove(versionLeaf(w.env, node, v))
 	}
-	d.unbury(node)
-	return slices.Clone(grown[drop:])
+	return slices.Clip(grown[drop:])
 }
 
 // maxGraves bounds the histories of deleted items per environment.
 const maxGraves = 10_000
 
-func (d *draft) bury(node string, versions []version) {
-	d.env.graves = d.env.graves.With(node, versions, d.state.index)
-	d.env.graveOrder = append(d.env.graveOrder, node)
-	for d.env.graves.Len() > maxGraves {
-		oldest := d.env.graveOrder[0]
-		d.env.graveOrder = d.env.graveOrder[1:]
-		versions, _ := d.env.graves.Get(oldest)
+func (w *flusher) bury(node string, versions []version) {
+	e := w.env
+	e.graves = e.graves.With(node, versions, w.state.index)
+	e.graveOrder = append(e.graveOrder, node)
+	for e.graves.Len() > maxGraves {
+		oldest := e.graveOrder[0]
+		e.graveOrder = e.graveOrder[1:]
+		versions, _ := e.graves.Get(oldest)
 		for _, v := range versions {
-			d.state.rest.remove(d.versionLeaf(oldest, v))
+			w.state.rest.remove(versionLeaf(e, oldest, v))
 		}
-		d.env.graves = d.env.graves.Without(oldest)
+		e.graves = e.graves.Without(oldest)
 	}
 }
 
-// unbury takes a history out of its grave because its item exists again, or gets a new grave.
-func (d *draft) unbury(node string) {
-	if _, buried := d.env.graves.Get(node); !buried {
+// unbury takes a history out of its grave because its item exists again.
+func (w *flusher) unbury(node string) {
+	e := w.env
+	if _, buried := e.graves.Get(node); !buried {
 		return
 	}
-	d.env.graves = d.env.graves.Without(node)
-	at := slices.Index(d.env.graveOrder, node)
-	d.env.graveOrder = slices.Delete(slices.Clone(d.env.graveOrder), at, at+1)
+	e.graves = e.graves.Without(node)
+	at := slices.Index(e.graveOrder, node)
+	e.graveOrder = slices.Delete(slices.Clone(e.graveOrder), at, at+1)
 }
 
-func (d *draft) versionLeaf(node string, v version) sum { return versionLeaf(d.env, node, v) }
-
-func versionLeaf(e *Environment, node string, v version) sum {
-	return newLeaf(leafVersion, e.tenant, e.key, node, v.Verb).
-		numbers(v.Revision, uint64(v.At)).actor(v.Actor).digest(v.digest).sum()
+func (w *flusher) exposures() {
+	for _, t := range w.exposed {
+		old := w.before.Exposures(t.key)
+		for _, x := range old {
+			w.state.domain.remove(exposureLeaf(w.env, x))
+			w.state.rest.remove(exposedLeaf(w.env, x))
+		}
+		for _, x := range t.exposures {
+			w.state.domain.add(exposureLeaf(w.env, x))
+			w.state.rest.add(exposedLeaf(w.env, x))
+		}
+		if len(t.exposures) == 0 {
+			w.env.exposures = w.env.exposures.Without(t.key)
+		} else {
+			w.env.exposures = w.env.exposures.With(t.key, t.exposures, w.state.index)
+		}
+		if t.now != nil {
+			w.audit(t, t.switched, t.now, t.now, t.reason)
+		}
+	}
 }
 
-func (d *draft) dropLeaves(kind ObjectKind, it *item) {
-	d.env.declared.remove(declaredLeaf(kind, it))
-	d.state.domain.remove(objectLeaf(d.env, kind, it))
-	d.state.rest.remove(stampLeaf(d.env, kind, it))
+func (w *flusher) relink() {
+	for _, t := range w.defined {
+		self, was, is := nodeName(t.kind, t.key), t.before.edges(), t.now.edges()
+		for _, target := range was {
+			if !slices.Contains(is, target) {
+				w.link(target).Delete(self)
+			}
+		}
+		for _, target := range is {
+			if !slices.Contains(was, target) {
+				w.link(target).Put(self, struct{}{}, 0)
+			}
+		}
+	}
+	referrers := w.env.referrers.Edit()
+	for _, target := range w.linked {
+		if set := w.links[target].Done(); set.Len() > 0 {
+			referrers.Put(target, set, 0)
+		} else {
+			referrers.Delete(target)
+		}
+	}
+	w.env.referrers = referrers.Done()
 }
 
-func (d *draft) addLeaves(kind ObjectKind, it *item) {
-	d.env.declared.add(declaredLeaf(kind, it))
-	d.state.domain.add(objectLeaf(d.env, kind, it))
-	d.state.rest.add(stampLeaf(d.env, kind, it))
+func (w *flusher) link(target string) *evaluator.Edit[struct{}] {
+	if edit, ok := w.links[target]; ok {
+		return edit
+	}
+	set, ok := w.before.referrers.Get(target)
+	if !ok {
+		set = &referrerSet{}
+	}
+	w.linked = append(w.linked, target)
+	w.links[target] = set.Edit()
+	return w.links[target]
+}
+
+func (w *flusher) dropLeaves(kind ObjectKind, it *item) {
+	w.env.declared.remove(declaredLeaf(kind, it))
+	w.state.domain.remove(objectLeaf(w.env, kind, it))
+	w.state.rest.remove(stampLeaf(w.env, kind, it))
+}
+
+func (w *flusher) addLeaves(kind ObjectKind, it *item) {
+	w.env.declared.add(declaredLeaf(kind, it))
+	w.state.domain.add(objectLeaf(w.env, kind, it))
+	w.state.rest.add(stampLeaf(w.env, kind, it))
 }
 
 func declaredLeaf(kind ObjectKind, it *item) sum {
@@ -138,28 +231,20 @@ func stampLeaf(e *Environment, kind ObjectKind, it *item) sum {
 		numbers(it.Revision, it.Created, uint64(it.UpdatedAt)).sum()
 }
 
-func (d *draft) audit(c Command, kind ObjectKind, key string, before, after *digest) {
-	row := Audit{Index: d.state.index, At: d.state.now, Actor: d.proposal.Actor, RequestID: d.proposal.RequestID,
-		Tenant: d.env.tenant, Environment: d.env.key, Verb: c.Verb(), Target: string(kind) + "/" + key,
-		Reason: d.proposal.Comment}
-	if before != nil {
-		row.Before = before.hex()
-	}
-	if after != nil {
-		row.After = after.hex()
-	}
-	if kill, ok := c.(Kill); ok && kill.Reason != "" {
-		row.Reason = kill.Reason
-	}
-	d.state.audit.append(row)
+func versionLeaf(e *Environment, node string, v version) sum {
+	return newLeaf(leafVersion, e.tenant, e.key, node, v.Verb).
+		numbers(v.Revision, uint64(v.At)).actor(v.Actor).digest(v.digest).sum()
 }
 
-// refused turns what the evaluator says about a definition into the answer of the write.
-func refused(e *Environment, t *touch, err error) *Error {
-	out := &Error{Kind: KindInvalid, Target: Scope{e.tenant, e.key}.object(t.kind, t.key).String(), Err: err,
-		Detail: "the definition breaks rules; correct the named fields"}
-	if !errors.As(err, &out.Problems) {
-		out.Detail = fmt.Sprintf("the definition does not compile: %v", err)
+func (w *flusher) audit(t *touch, verb string, before, after *item, reason string) {
+	row := Audit{Index: w.state.index, At: w.state.now, Actor: w.proposal.Actor, RequestID: w.proposal.RequestID,
+		Tenant: w.env.tenant, Environment: w.env.key, Verb: verb, Target: nodeName(t.kind, t.key),
+		Reason: cmp.Or(reason, w.proposal.Comment)}
+	if before != nil {
+		row.Before = before.digest().hex()
 	}
-	return out
+	if after != nil {
+		row.After = after.digest().hex()
+	}
+	w.state.audit.append(row)
 }

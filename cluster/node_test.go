@@ -1,91 +1,71 @@
 package cluster_test
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
-	"net"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/hoistflags/hoist/cluster"
 	"github.com/hoistflags/hoist/fsm"
 )
 
-var person = fsm.Actor{Kind: "user", ID: "ada"}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func logger(t testing.TB) *slog.Logger {
-	if os.Getenv("HOIST_TEST_LOG") == "" {
-		return slog.New(slog.DiscardHandler)
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, nil))
-}
-
-func kill(key string) *fsm.Proposal {
-	command, err := fsm.EncodeCommand(fsm.Kill{Key: key})
-	if err != nil {
-		panic(err)
-	}
-	return &fsm.Proposal{Actor: person, Command: command}
-}
-
-func TestLoneNodeInMemoryTakesWrites(t *testing.T) {
+func TestALoneNodeInMemoryTakesWrites(t *testing.T) {
 	store := fsm.NewStore()
-	start := time.Now()
-	node, err := cluster.Open(t.Context(), cluster.Config{Store: store, Logger: logger(t)})
+	node, err := cluster.Open(t.Context(), cluster.Config{Store: store, Logger: logger()})
 	require.NoError(t, err)
-	r, err := node.Propose(t.Context(), kill("a"))
+	receipt, err := node.Propose(t.Context(), put(t, "a"))
 	require.NoError(t, err)
-	t.Log(r, time.Since(start))
-	require.GreaterOrEqual(t, store.State().Index(), r.Revision)
+	require.GreaterOrEqual(t, store.State().Index(), receipt.Revision)
+	require.NotEmpty(t, receipt.Epoch)
+	_, err = node.ReadIndex(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, node.Age())
+	require.Equal(t, "leader", node.Status().Role)
 	require.NoError(t, node.Close())
-	t.Log(time.Since(start))
 }
 
-func freePort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func TestALoneNodeOnDiskServesItsStateAgain(t *testing.T) {
+	dir := t.TempDir()
+	open := func() (*cluster.Node, *fsm.Store) {
+		store := fsm.NewStore()
+		node, err := cluster.Open(t.Context(), cluster.Config{Store: store, DataDir: dir, Logger: logger()})
+		require.NoError(t, err)
+		return node, store
+	}
+	node, _ := open()
+	_, err := cluster.Open(t.Context(), cluster.Config{Store: fsm.NewStore(), DataDir: dir})
+	require.ErrorContains(t, err, "in use by another hoist process")
+	receipt, err := node.Propose(t.Context(), put(t, "a"))
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	id := node.Status().NodeID
+	require.NoError(t, node.Close())
+
+	node, store := open()
+	require.GreaterOrEqual(t, store.State().Index(), receipt.Revision, "served before anybody leads")
+	require.Equal(t, id, node.Status().NodeID)
+	again, err := node.Propose(t.Context(), put(t, "b"))
+	require.NoError(t, err)
+	require.Greater(t, again.Revision, receipt.Revision)
+	require.Equal(t, receipt.Epoch, again.Epoch)
+	require.NoError(t, node.Close())
 }
 
-func TestThree(t *testing.T) {
-	var nodes []*cluster.Node
-	var join []string
-	for i := range 3 {
-		n, err := cluster.Open(context.Background(), cluster.Config{Store: fsm.NewStore(), Logger: logger(t), NodeName: fmt.Sprint("n", i+1), DataDir: t.TempDir(),
-			PeerAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", BootstrapExpect: 3, Join: join})
-		require.NoError(t, err)
-		nodes = append(nodes, n)
-		join = []string{n.Status().GossipAddr}
-	}
-	start := time.Now()
-	for {
-		_, err := nodes[1].Propose(t.Context(), kill("a"))
-		if err == nil {
-			break
-		}
-		t.Log(err)
-		require.Less(t, time.Since(start), 20*time.Second)
-	}
-	t.Log("first write after", time.Since(start))
-	for _, n := range nodes {
-		t.Logf("%+v", n.Status())
+func TestThreeNodesOverLoopbackAgree(t *testing.T) {
+	nodes := startThree(t)
+	for i, n := range nodes {
 		start := time.Now()
-		for i := range 500 {
-			_, err := n.Propose(t.Context(), kill(fmt.Sprint(i)))
-			require.NoError(t, err)
-		}
-		t.Log(n.Status().Role, 500/time.Since(start).Seconds(), "writes/s")
-		start = time.Now()
-		_, err := n.ReadIndex(t.Context())
+		_, err := n.Propose(t.Context(), toggle(t, "first", i))
 		require.NoError(t, err)
-		t.Log("read index", time.Since(start), n.Age())
-	}
-	for _, n := range nodes {
-		require.NoError(t, n.Close())
+		_, err = n.ReadIndex(t.Context())
+		require.NoError(t, err)
+		t.Log(n.Status().Role, time.Since(start))
+		s := n.Status()
+		require.Len(t, s.Members, 3)
+		require.Equal(t, 2, s.Quorum)
+		require.Equal(t, 1, s.CanLose)
 	}
 }

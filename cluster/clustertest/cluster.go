@@ -1,0 +1,276 @@
+// Package clustertest runs N real nodes in one process, in the virtual time of a testing/synctest bubble, over a network
+// and disks that can be broken.
+//
+// Raft, gossip, the peer protocol and the state machine are the production code; only sockets, disks and time are
+// simulated. The invariant: everything a Cluster starts lives inside the bubble that called Start and is gone when the
+// test ends, and Crash keeps exactly what was synced.
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		c := clustertest.Start(t, clustertest.Options{Nodes: 3, Seed: 1})
+//		leader := c.WaitLeader()
+//		c.Isolate(leader)
+//		_, err := c.Node(2).Propose(t.Context(), proposal)
+//	})
+package clustertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/hoistflags/hoist/cluster"
+	"github.com/hoistflags/hoist/fsm"
+)
+
+// Options say what to start. Zero values are a healthy cluster of three on the LAN profile.
+type Options struct {
+	Nodes             int
+	Seed              uint64
+	Name              string // of the cluster; default "hoist"
+	Profile           cluster.Profile
+	CommitTimeout     time.Duration // default 50 ms: an idle bubble is then cheap
+	SnapshotThreshold uint64        // default 100
+	TrailingLogs      uint64        // default 1,000
+	PromoteAfter      time.Duration // default 2 s
+	Logger            *slog.Logger
+}
+
+// Cluster is a set of nodes that share a Network.
+type Cluster struct {
+	Network *Network
+	t       testing.TB
+	options Options
+	members []*Member
+	closing []chan struct{} // of crashed processes still winding down
+}
+
+// Member is one machine: it keeps its name and disk while processes come and go on it.
+type Member struct {
+	*cluster.Node            // the running process; nil while down
+	Store         *fsm.Store // of the running process
+	Name          string
+	Disk          *Disk
+	Wall          func() time.Time // its wall clock; nil: the bubble's
+
+	port    *port
+	address int // counts its moves to new addresses
+	number  int
+}
+
+// Start runs a cluster inside the calling bubble and ends it with the test. It does not wait for a leader.
+func Start(t testing.TB, o Options) *Cluster {
+	if o.Nodes == 0 {
+		o.Nodes = 3
+	}
+	if o.CommitTimeout == 0 {
+		o.CommitTimeout = 50 * time.Millisecond
+	}
+	if o.SnapshotThreshold == 0 {
+		o.SnapshotThreshold = 100
+	}
+	if o.TrailingLogs == 0 {
+		o.TrailingLogs = 1000
+	}
+	if o.PromoteAfter == 0 {
+		o.PromoteAfter = 2 * time.Second
+	}
+	c := &Cluster{Network: NewNetwork(o.Seed), t: t, options: o}
+	t.Cleanup(c.close)
+	for range o.Nodes {
+		c.start(c.add(), o.Nodes)
+	}
+	return c
+}
+
+func (c *Cluster) add() *Member {
+	m := &Member{Name: fmt.Sprintf("n%d", len(c.members)+1), Disk: NewDisk(), number: len(c.members) + 1}
+	c.members = append(c.members, m)
+	return m
+}
+
+// Join starts one more node, which asks to be let in.
+func (c *Cluster) Join() *Member {
+	m := c.add()
+	c.start(m, 0)
+	return m
+}
+
+// Node is the member with the given index.
+func (c *Cluster) Node(i int) *Member { return c.members[i] }
+
+// Members are all machines, running or not.
+func (c *Cluster) Members() []*Member { return c.members }
+
+// Names are the names of all machines.
+func (c *Cluster) Names() []string {
+	var names []string
+	for _, m := range c.members {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// Up lists the running members.
+func (c *Cluster) Up() []*Member {
+	var up []*Member
+	for _, m := range c.members {
+		if m.Node != nil {
+			up = append(up, m)
+		}
+	}
+	return up
+}
+
+func (m *Member) peerAddress() string { return fmt.Sprintf("%s.%d:7701", m.Name, m.address) }
+func (m *Member) gossipIP() net.IP    { return net.IPv4(10, byte(m.address), 0, byte(m.number)) }
+
+const gossipPort = 7702
+
+// seeds are the gossip addresses of all members.
+func (c *Cluster) seeds() []string {
+	var seeds []string
+	for _, m := range c.members {
+		seeds = append(seeds, fmt.Sprintf("%s:%d", m.gossipIP(), gossipPort))
+	}
+	return seeds
+}
+
+func (c *Cluster) start(m *Member, expect int) {
+	if err := c.TryStart(m, expect, c.seeds()); err != nil {
+		c.t.Fatalf("start %s: %v", m.Name, err)
+	}
+}
+
+// TryStart starts a process on a member's machine, with the given bootstrap-expect and seeds.
+func (c *Cluster) TryStart(m *Member, expect int, seeds []string) error {
+	m.port = c.Network.open(m.Name, m.peerAddress())
+	store := fsm.NewStore()
+	node, err := cluster.Open(context.Background(), cluster.Config{
+		ClusterName: c.options.Name, NodeName: m.Name, Store: store, Profile: c.options.Profile,
+		BootstrapExpect: expect, Join: seeds, Logger: c.options.Logger, PromoteAfter: c.options.PromoteAfter,
+		SnapshotThreshold: c.options.SnapshotThreshold, TrailingLogs: c.options.TrailingLogs,
+		Hooks: cluster.Hooks{
+			Wall: m.Wall, Stores: m.Disk.stores(),
+			Network: &cluster.Network{Listener: m.port, Dial: m.port.dial, Raft: m.port.transport, Gossip: m.port.gossip(m.gossipIP(), gossipPort)},
+			Raft: func(r *raft.Config) {
+				r.CommitTimeout = c.options.CommitTimeout
+				r.SnapshotInterval = 5 * time.Second
+			},
+		},
+	})
+	if err != nil {
+		return errors.Join(err, m.port.Close())
+	}
+	m.Node, m.Store = node, store
+	return nil
+}
+
+// Restart starts a stopped or crashed member again.
+func (c *Cluster) Restart(m *Member) { c.start(m, 0) }
+
+// Move gives a stopped member new addresses.
+func (c *Cluster) Move(m *Member) { m.address++ }
+
+// Stop ends a member's process gracefully.
+func (c *Cluster) Stop(m *Member) {
+	if err := m.Node.Close(); err != nil {
+		c.t.Errorf("stop %s: %v", m.Name, err)
+	}
+	if err := m.port.Close(); err != nil {
+		c.t.Error(err)
+	}
+	m.Node = nil
+}
+
+// Crash ends a member's process between two instructions: nothing it does from now on reaches disk or network.
+func (c *Cluster) Crash(m *Member) {
+	m.Disk.Crash()
+	if err := m.port.Close(); err != nil {
+		c.t.Error(err)
+	}
+	node, done := m.Node, make(chan struct{})
+	m.Node = nil
+	c.closing = append(c.closing, done)
+	go func() { // a real crash has no such end; here the goroutines must go
+		defer close(done)
+		_ = node.Close() // whatever fails there, the process is dead to the others
+	}()
+}
+
+// Isolate cuts a member off from all others.
+func (c *Cluster) Isolate(m *Member) {
+	var rest []string
+	for _, name := range c.Names() {
+		if name != m.Name {
+			rest = append(rest, name)
+		}
+	}
+	c.Network.Partition(c.Names(), rest)
+}
+
+// Leader is the member that leads an established term, nil when there is none. During a partition the one with the
+// highest term counts.
+func (c *Cluster) Leader() *Member {
+	var leader *Member
+	var term uint64
+	for _, m := range c.Up() {
+		if s := m.Status(); s.Role == "leader" && s.Term > term && m.Store.State().EstablishedTerm() == s.Term {
+			leader, term = m, s.Term
+		}
+	}
+	return leader
+}
+
+// Wait polls until ok, at most for the given virtual time.
+func (c *Cluster) Wait(what string, limit time.Duration, ok func() bool) {
+	c.t.Helper()
+	for start := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(start) > limit {
+			for _, m := range c.Up() {
+				c.t.Logf("%s: %+v", m.Name, m.Status())
+			}
+			c.t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}
+
+// WaitLeader waits until somebody leads.
+func (c *Cluster) WaitLeader() *Member {
+	c.t.Helper()
+	c.Wait("a leader", 30*time.Second, func() bool { return c.Leader() != nil })
+	return c.Leader()
+}
+
+// WaitQuiet waits until all running members have applied the same, and there is a leader.
+func (c *Cluster) WaitQuiet() {
+	c.t.Helper()
+	c.Wait("all members at one revision", 60*time.Second, func() bool {
+		leader := c.Leader()
+		if leader == nil {
+			return false
+		}
+		for _, m := range c.Up() {
+			if m.Store.State().Index() != leader.Store.State().Index() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (c *Cluster) close() {
+	c.Network.Heal()
+	for _, m := range c.Up() {
+		m.Disk.Release()
+		c.Stop(m)
+	}
+	for _, done := range c.closing {
+		<-done
+	}
+}

@@ -118,7 +118,7 @@ func (c *checker) clauseValue(at place, clause *Clause, v Value) {
 			c.add(at, "value.type", "%s compares numbers that survive JSON", clause.Operator)
 		}
 	case OpBefore, OpAfter:
-		if _, ok := instantOf(v, false); !ok {
+		if _, ok := instantOf(v.kind, v.num, v.text, false); !ok {
 			c.add(at, "value.date", "write a date as 2026-12-31T00:00:00Z, or as milliseconds since 1970")
 		}
 	case OpSemverEqual, OpSemverLess, OpSemverLTE, OpSemverMore, OpSemverGTE:

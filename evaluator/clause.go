@@ -44,7 +44,7 @@ func hitIf(b bool) state {
 // clause is a compiled Clause.
 type clause struct {
 	matcher   matcher // nil for the three operators that do not compare an attribute
-	by        selector
+	by        *selector
 	operator  string
 	attribute string
 	negate    bool
@@ -55,22 +55,37 @@ type clause struct {
 }
 
 // matcher compares one scalar of the context with the values of a clause: stateUnusable when it is not of the
-// operator's type or syntax, else stateHit or stateMiss. Matchers do not allocate.
-type matcher interface{ test(v Value) state }
+// operator's type or syntax, else stateHit or stateMiss. Matchers do not allocate. The scalar comes as its parts
+// (num for numbers and booleans, text for strings) because they travel in registers and a pointer would escape.
+type matcher interface {
+	test(kind ValueKind, num float64, text string) state
+}
 
-func compileClauses(from []Clause) []clause {
+// selectors are the attribute references of one flag or segment, each once: clauses that look at one attribute share
+// a selector, and a query that has just followed it knows the answer.
+type selectors map[string]*selector
+
+func (names selectors) of(reference string) *selector {
+	if names[reference] == nil {
+		sel, _ := parseSelector(reference) // Check has accepted it
+		names[reference] = &sel
+	}
+	return names[reference]
+}
+
+func compileClauses(from []Clause, names selectors) []clause {
 	if len(from) == 0 {
 		return nil
 	}
 	clauses := make([]clause, len(from))
 	for i := range from {
-		clauses[i] = compileClause(&from[i])
+		clauses[i] = compileClause(&from[i], names)
 	}
 	return clauses
 }
 
 // compileClause compiles a clause that its check has accepted.
-func compileClause(from *Clause) clause {
+func compileClause(from *Clause, names selectors) clause {
 	c := clause{operator: from.Operator, attribute: from.Attribute, negate: from.Negate, ifMissing: from.IfMissing}
 	switch from.Operator {
 	case OpSegment:
@@ -83,7 +98,7 @@ func compileClause(from *Clause) clause {
 		c.variants = textsOf(from.Values)
 		return c
 	}
-	c.by, _ = parseSelector(from.Attribute)
+	c.by = names.of(from.Attribute)
 	c.matcher = newMatcher(from)
 	return c
 }
@@ -118,26 +133,27 @@ func textsOf(values []Value) []string {
 
 // compare is the part of a clause that needs only the attribute: the elements of a list, or the single value. Any
 // usable element that hits decides; usable ones that all miss are a miss; none usable is unusable.
-func (c *clause) compare(v Value) state {
-	switch v.kind {
-	case KindNull:
+func (c *clause) compare(v *Value) state {
+	if v == nil {
 		return stateMissing
-	case KindObject, KindUnusable:
-		return stateUnusable
+	}
+	switch v.kind {
+	case KindBool, KindNumber, KindString:
+		return c.matcher.test(v.kind, v.num, v.text)
 	case KindList:
 		found := stateUnusable
 		for i := range v.ref.elems {
-			switch e := v.ref.elems[i]; e.kind {
-			case KindBool, KindNumber, KindString:
-				found = max(found, c.matcher.test(e))
+			e := &v.ref.elems[i]
+			if e.kind == KindBool || e.kind == KindNumber || e.kind == KindString {
+				found = max(found, c.matcher.test(e.kind, e.num, e.text))
 			}
 			if found == stateHit {
-				break
+				return stateHit
 			}
 		}
 		return found
 	}
-	return c.matcher.test(v)
+	return stateUnusable // objects, and numbers that float64 cannot hold
 }
 
 // result applies negation and ifMissing: only a comparison that took place can be negated.

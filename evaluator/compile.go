@@ -77,13 +77,16 @@ func Compile(f *Flag) (*Compiled, error) {
 		c.constant = &Result{Value: f.Value.encoded(), HasValue: true, Reason: ReasonStatic}
 		return c, nil
 	}
-	b := builder{flag: f}
+	b := builder{flag: f, names: make(selectors)}
 	b.build(c)
 	return c, nil
 }
 
 // builder turns the serves of one flag into results that evaluation only has to copy.
-type builder struct{ flag *Flag }
+type builder struct {
+	flag  *Flag
+	names selectors
+}
 
 func (b *builder) build(c *Compiled) {
 	f := b.flag
@@ -108,7 +111,7 @@ func (b *builder) build(c *Compiled) {
 	}
 	c.rules = make([]rule, len(f.Rules))
 	for i, r := range f.Rules {
-		c.rules[i] = rule{id: r.ID, clauses: compileClauses(r.If), then: b.target(r.Then, r.ID, ReasonTargetingMatch)}
+		c.rules[i] = rule{id: r.ID, clauses: compileClauses(r.If, b.names), then: b.target(r.Then, r.ID, ReasonTargetingMatch)}
 	}
 	c.fallback = b.target(*f.Default, "", reason)
 }

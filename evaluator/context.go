@@ -41,7 +41,7 @@ const linearSearch = 8
 func findAttribute(sorted []Attribute, name string) *Value {
 	if len(sorted) <= linearSearch {
 		for i := range sorted {
-			if sorted[i].Name == name {
+			if sameText(sorted[i].Name, name) {
 				return &sorted[i].Value
 			}
 		}
@@ -86,23 +86,23 @@ func parseSelector(reference string) (selector, bool) {
 	return selector{name: steps[0], steps: steps[1:], key: steps[0] == targetingKey && len(steps) == 1}, true
 }
 
-// find returns the selected value; null and absent are both the null Value.
-func (sel *selector) find(c *Context) Value {
-	if sel.key && c.TargetingKey != "" {
-		return Value{kind: KindString, text: c.TargetingKey}
-	}
+// find returns the selected attribute, nil when it is absent or null.
+func (sel *selector) find(c *Context) *Value {
 	v := findAttribute(c.Attributes, sel.name)
-	for _, step := range sel.steps {
+	for i := range sel.steps {
 		if v == nil || v.kind != KindObject {
-			return Value{}
+			return nil
 		}
-		v = findAttribute(v.ref.members, step)
+		v = findAttribute(v.ref.members, sel.steps[i])
 	}
-	if v == nil {
-		return Value{}
+	if v == nil || v.kind == KindNull {
+		return nil
 	}
-	return *v
+	return v
 }
+
+// keyValue is the targeting key as a value.
+func (c *Context) keyValue() Value { return Value{kind: KindString, text: c.TargetingKey} }
 
 // AppendCanonical appends the canonical JSON of the context: members sorted by name, the targeting key among them.
 // Equal contexts, however they were spelled, give equal bytes.
@@ -122,12 +122,12 @@ func (c *Context) AppendCanonical(dst []byte) []byte {
 	for _, a := range c.Attributes {
 		if !keyDone && a.Name > targetingKey {
 			keyDone = true
-			member(targetingKey, Value{kind: KindString, text: c.TargetingKey})
+			member(targetingKey, c.keyValue())
 		}
 		member(a.Name, a.Value)
 	}
 	if !keyDone {
-		member(targetingKey, Value{kind: KindString, text: c.TargetingKey})
+		member(targetingKey, c.keyValue())
 	}
 	return append(dst, '}')
 }

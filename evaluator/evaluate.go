@@ -28,7 +28,7 @@ func (s *Snapshot) EvaluateCompiled(f *Compiled, c *Context) (r Result) {
 	case f.constant != nil:
 		r = *f.constant
 	default:
-		q := query{snapshot: s, context: c}
+		q := query{snapshot: s, context: c, key: c.keyValue()}
 		r = *q.decide(f, 0)
 	}
 	r.Revision = s.revision
@@ -40,8 +40,23 @@ func (s *Snapshot) EvaluateCompiled(f *Compiled, c *Context) (r Result) {
 type query struct {
 	snapshot *Snapshot
 	context  *Context
+	key      Value     // the targeting key
+	last     *selector // followed last, and what it found: rules often ask about one attribute in a row
+	found    *Value
 	trace    *trace // nil in Evaluate
 	visits   int
+}
+
+// find returns the attribute sel selects, nil when it is absent or null. The targeting key lives in the query itself,
+// and a pointer to it must not be kept there: that would move every query to the heap.
+func (q *query) find(sel *selector) *Value {
+	if sel.key && q.key.text != "" {
+		return &q.key
+	}
+	if sel != q.last {
+		q.last, q.found = sel, sel.find(q.context)
+	}
+	return q.found
 }
 
 // decide evaluates a flag that is neither archived nor unknown. depth is the number of flags above it.
@@ -63,31 +78,35 @@ func (q *query) decide(f *Compiled, depth int) *Result {
 		}
 	}
 	for i := range f.rules {
-		if r := q.rule(&f.rules[i], depth); r != nil {
+		r := &f.rules[i]
+		if q.trace != nil {
+			q.trace.openRule()
+		}
+		matched := q.all(r.clauses, depth, 0)
+		if !matched && q.trace == nil {
+			continue
+		}
+		if result := q.serve(r, matched); result != nil {
 			if q.trace != nil {
 				q.trace.notReached(f, i+1)
 			}
-			return r
+			return result
 		}
 	}
 	return q.fallback(&f.fallback)
 }
 
-// rule returns the result of a rule that matches, else nil. A split without bucketing key and without a variant for
-// that case does not match.
-func (q *query) rule(r *rule, depth int) *Result {
-	if q.trace != nil {
-		q.trace.openRule()
-	}
-	matched := q.all(r.clauses, depth, 0)
+// serve returns what a rule serves whose clauses are true, else nil. A split without bucketing key and without a
+// variant for that case does not match.
+func (q *query) serve(r *rule, matched bool) *Result {
 	var result *Result
 	if matched {
 		if result = r.then.result; r.then.split != nil {
-			result = r.then.split.place(q.context)
+			result = r.then.split.place(q.find(r.then.split.by))
 		}
 	}
 	if q.trace != nil {
-		q.trace.closeRule(r, q.context, matched, result)
+		q.trace.closeRule(r, q, matched, result)
 	}
 	return result
 }
@@ -96,12 +115,12 @@ func (q *query) rule(r *rule, depth int) *Result {
 func (q *query) fallback(t *target) *Result {
 	result := t.result
 	if t.split != nil {
-		if result = t.split.place(q.context); result == nil {
+		if result = t.split.place(q.find(t.split.by)); result == nil {
 			result = t.split.lacking
 		}
 	}
 	if q.trace != nil {
-		q.trace.fallback(t, q.context, result)
+		q.trace.fallback(t, q, result)
 	}
 	return result
 }
@@ -112,7 +131,7 @@ func (q *query) served(flag reference, depth int) *Result {
 	if e == nil || !e.value.enabled || e.value.archived || depth >= maxFlagDepth || !q.visit() {
 		return nil
 	}
-	inner := query{snapshot: q.snapshot, context: q.context, visits: q.visits}
+	inner := query{snapshot: q.snapshot, context: q.context, key: q.key, visits: q.visits}
 	r := inner.decide(e.value, depth+1)
 	q.visits = inner.visits
 	return r
@@ -135,10 +154,15 @@ func (q *query) all(clauses []clause, depth, level int) bool {
 	matched := true
 	for i := range clauses {
 		c := &clauses[i]
-		s := q.clause(c, depth, level)
+		var s state
+		if c.matcher != nil {
+			s = c.compare(q.find(c.by))
+		} else {
+			s = q.relate(c, depth, level)
+		}
 		result := c.result(s)
 		if q.trace != nil {
-			q.trace.clause(i, c, q.context, s, result)
+			q.trace.clause(i, c, q, s, result)
 		} else if !result {
 			return false
 		}
@@ -147,11 +171,9 @@ func (q *query) all(clauses []clause, depth, level int) bool {
 	return matched
 }
 
-// clause asks one clause; level is the number of segments around it.
-func (q *query) clause(c *clause, depth, level int) state {
-	if c.matcher != nil {
-		return c.compare(c.by.find(q.context))
-	}
+// relate asks a clause that is not a comparison: segment, prerequisite or exists. level is the number of segments
+// around it.
+func (q *query) relate(c *clause, depth, level int) state {
 	switch c.operator {
 	case OpSegment:
 		return hitIf(q.member(c.segments, depth, level))
@@ -162,7 +184,7 @@ func (q *query) clause(c *clause, depth, level int) state {
 		}
 		return hitIf(slices.Contains(c.variants, r.Variant))
 	}
-	return hitIf(c.by.find(q.context).kind != KindNull) // exists
+	return hitIf(q.find(c.by) != nil) // exists
 }
 
 // member reports whether the context belongs to one of the segments. An unknown segment has no members.
@@ -179,7 +201,7 @@ func (q *query) member(segments []reference, depth, level int) bool {
 // inside asks one segment: its lists, then its rules.
 func (q *query) inside(s *CompiledSegment, depth, level int) bool {
 	var room [numberRoom]byte
-	if key, ok := keyText(s.by.find(q.context), &room); ok {
+	if key, ok := keyText(q.find(s.by), &room); ok {
 		if s.include.has(key) {
 			return true
 		}
@@ -187,7 +209,7 @@ func (q *query) inside(s *CompiledSegment, depth, level int) bool {
 			return false
 		}
 	}
-	inner := query{snapshot: q.snapshot, context: q.context, visits: q.visits}
+	inner := query{snapshot: q.snapshot, context: q.context, key: q.key, visits: q.visits}
 	found := false
 	for i := 0; i < len(s.rules) && !found; i++ {
 		found = inner.all(s.rules[i], depth, level+1)

@@ -56,7 +56,7 @@ func (s *Snapshot) Explain(key string, c *Context) *Explanation {
 		return e
 	}
 	t := &trace{}
-	q := query{snapshot: s, context: c, trace: t}
+	q := query{snapshot: s, context: c, key: c.keyValue(), trace: t}
 	e.Result = *q.decide(f, 0)
 	e.Result.Revision = s.revision
 	e.Steps = t.steps
@@ -119,7 +119,7 @@ func (q *query) unmet(p *prerequisite) string {
 	case !f.enabled:
 		return "the flag is not enabled"
 	}
-	again := query{snapshot: q.snapshot, context: q.context}
+	again := query{snapshot: q.snapshot, context: q.context, key: q.key}
 	r := again.served(p.flag, 0)
 	switch {
 	case r == nil:
@@ -134,10 +134,10 @@ func (q *query) unmet(p *prerequisite) string {
 
 func (t *trace) openRule() { t.clauses = nil }
 
-func (t *trace) clause(i int, c *clause, context *Context, s state, result bool) {
+func (t *trace) clause(i int, c *clause, q *query, s state, result bool) {
 	step := ClauseStep{Index: i, Attribute: c.attribute, Operator: c.operator, State: s.text(), Result: result}
 	if c.operator != OpSegment && c.operator != OpPrerequisite {
-		if v := c.by.find(context); v.kind != KindNull {
+		if v := q.find(c.by); v != nil {
 			step.Seen = string(v.AppendJSON(nil))
 		}
 	}
@@ -157,7 +157,7 @@ func (s state) text() string {
 }
 
 // closeRule notes what became of a rule: matched says that its clauses are true, result what it serves.
-func (t *trace) closeRule(r *rule, c *Context, matched bool, result *Result) {
+func (t *trace) closeRule(r *rule, q *query, matched bool, result *Result) {
 	step := t.add("rule", r.id, outcomeNoMatch, "")
 	step.Clauses = t.clauses
 	switch {
@@ -173,7 +173,7 @@ func (t *trace) closeRule(r *rule, c *Context, matched bool, result *Result) {
 		step.Why = "a rule without clauses always matches"
 	}
 	if r.then.split != nil {
-		t.place(step, r.then.split, c)
+		t.place(step, r.then.split, q)
 	}
 }
 
@@ -206,7 +206,7 @@ func (t *trace) notReached(f *Compiled, from int) {
 	t.add("default", "", outcomeNotReached, "a rule matched")
 }
 
-func (t *trace) fallback(f *target, c *Context, result *Result) {
+func (t *trace) fallback(f *target, q *query, result *Result) {
 	step := t.add("default", "", outcomeMatch, "no rule matched")
 	if f.split == nil {
 		return
@@ -216,13 +216,13 @@ func (t *trace) fallback(f *target, c *Context, result *Result) {
 		step.Why = "the context has no " + f.split.name + " to place it by"
 		return
 	}
-	t.place(step, f.split, c)
+	t.place(step, f.split, q)
 }
 
 // place notes the bucket of a split, or that its variant for contexts without a key was taken.
-func (t *trace) place(step *Step, s *split, c *Context) {
+func (t *trace) place(step *Step, s *split, q *query) {
 	var room [numberRoom]byte
-	key, ok := keyText(s.by.find(c), &room)
+	key, ok := keyText(q.find(s.by), &room)
 	if !ok {
 		step.Why += "; without " + s.name + " it serves the variant set for that"
 		return

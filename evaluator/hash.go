@@ -49,3 +49,21 @@ func load64[T ~string | ~[]byte](s T, i int) uint64 {
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
+
+// sameText is a == b for the short strings that names and values are: two overlapping loads instead of a call
+// into the runtime, which costs more than the comparison.
+func sameText(a, b string) bool {
+	n := len(a)
+	if n != len(b) {
+		return false
+	}
+	switch {
+	case n > 16:
+		return a == b
+	case n >= 8:
+		return load64(a, 0) == load64(b, 0) && load64(a, n-8) == load64(b, n-8)
+	case n >= 4:
+		return load32(a, 0) == load32(b, 0) && load32(a, n-4) == load32(b, n-4)
+	}
+	return n == 0 || (a[0] == b[0] && a[n>>1] == b[n>>1] && a[n-1] == b[n-1])
+}

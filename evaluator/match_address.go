@@ -59,11 +59,11 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	return p.Masked(), true
 }
 
-func (m *addressMatcher) test(v Value) state {
-	if v.kind != KindString {
+func (m *addressMatcher) test(kind ValueKind, _ float64, text string) state {
+	if kind != KindString {
 		return stateUnusable
 	}
-	a, ok := parseAddress(v.text, m.coerce)
+	a, ok := parseAddress(text, m.coerce)
 	if !ok {
 		return stateUnusable
 	}

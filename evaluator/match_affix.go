@@ -35,17 +35,15 @@ func newAffixMatcher(from *Clause) matcher {
 	return m
 }
 
-func (m *affixMatcher) test(v Value) state {
-	text := v.text
-	if v.kind != KindString {
-		if !m.coerce {
-			return stateUnusable
-		}
-		var room [numberRoom]byte
-		text, _ = coercedText(v, &room)
+func (m *affixMatcher) test(kind ValueKind, num float64, text string) state {
+	switch {
+	case kind == KindString:
 		return hitIf(m.foldedHit(text))
+	case !m.coerce:
+		return stateUnusable
 	}
-	return hitIf(m.foldedHit(text))
+	var room [numberRoom]byte
+	return hitIf(m.foldedHit(coercedText(kind, num, &room)))
 }
 
 func (m *affixMatcher) foldedHit(text string) bool {

@@ -18,19 +18,21 @@ func newInMatcher(from *Clause) matcher {
 	m := &inMatcher{coerce: from.Coerce, fold: from.IgnoreCase}
 	var texts []string
 	for _, v := range from.Values {
-		var room [numberRoom]byte
-		text, _ := coercedText(v, &room)
 		switch {
-		case v.kind == KindString || m.coerce:
-			text = strings.Clone(text)
-			if m.fold {
-				text = strings.ToLower(text)
-			}
-			texts = append(texts, text)
+		case v.kind == KindString:
+			texts = append(texts, v.text)
+		case m.coerce:
+			var room [numberRoom]byte
+			texts = append(texts, strings.Clone(coercedText(v.kind, v.num, &room)))
 		case v.kind == KindNumber:
 			m.numbers = append(m.numbers, v.num)
 		case v.kind == KindBool:
 			m.truth[int(v.num)] = true
+		}
+	}
+	if m.fold {
+		for i := range texts {
+			texts[i] = strings.ToLower(texts[i])
 		}
 	}
 	slices.Sort(m.numbers)
@@ -38,35 +40,35 @@ func newInMatcher(from *Clause) matcher {
 	return m
 }
 
-func (m *inMatcher) test(v Value) state {
-	if v.kind == KindString {
-		return hitIf(m.hasText(v.text))
-	}
-	if m.coerce {
+func (m *inMatcher) test(kind ValueKind, num float64, text string) state {
+	switch {
+	case kind == KindString && m.fold:
+		return hitIf(m.hasFolded(text))
+	case kind == KindString:
+		return hitIf(m.texts.has(text))
+	case m.coerce:
 		var room [numberRoom]byte
-		text, _ := coercedText(v, &room)
-		return hitIf(m.hasText(text))
+		return hitIf(m.texts.has(coercedText(kind, num, &room)))
+	case kind == KindBool:
+		return hitIf(m.truth[int(num)])
 	}
-	if v.kind == KindBool {
-		return hitIf(m.truth[int(v.num)])
-	}
-	_, found := slices.BinarySearch(m.numbers, v.num)
+	_, found := slices.BinarySearch(m.numbers, num)
 	return hitIf(found)
 }
 
-func (m *inMatcher) hasText(text string) bool {
-	if !m.fold || isLower(text) {
+func (m *inMatcher) hasFolded(text string) bool {
+	if isLower(text) {
 		return m.texts.has(text)
 	}
 	if len(text) > foldRoom/2 {
-		return m.hasLongText(text)
+		return m.hasLongFolded(text)
 	}
 	var room [foldRoom]byte
 	return m.texts.has(stackText(appendLower(room[:0], text)))
 }
 
 //go:noinline
-func (m *inMatcher) hasLongText(text string) bool {
+func (m *inMatcher) hasLongFolded(text string) bool {
 	var room [foldRoomLarge]byte
 	return m.texts.has(stackText(appendLower(room[:0], text)))
 }

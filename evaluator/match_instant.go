@@ -26,7 +26,7 @@ type instantMatcher struct {
 func newInstantMatcher(from *Clause) matcher {
 	m := &instantMatcher{none: len(from.Values) == 0, before: from.Operator == OpBefore, coerce: from.Coerce}
 	for i, v := range from.Values {
-		at, _ := instantOf(v, false)
+		at, _ := instantOf(v.kind, v.num, v.text, false)
 		if c := at.compare(m.bound); i == 0 || (m.before && c > 0) || (!m.before && c < 0) {
 			m.bound = at
 		}
@@ -34,8 +34,8 @@ func newInstantMatcher(from *Clause) matcher {
 	return m
 }
 
-func (m *instantMatcher) test(v Value) state {
-	at, ok := instantOf(v, m.coerce)
+func (m *instantMatcher) test(kind ValueKind, num float64, text string) state {
+	at, ok := instantOf(kind, num, text, m.coerce)
 	switch {
 	case !ok:
 		return stateUnusable
@@ -49,19 +49,19 @@ func (m *instantMatcher) test(v Value) state {
 
 // instantOf reads RFC 3339 with zone or a number of milliseconds since 1970; with coerce also a date alone (midnight
 // UTC) and digits (milliseconds).
-func instantOf(v Value, coerce bool) (instant, bool) {
-	switch v.kind {
+func instantOf(kind ValueKind, num float64, text string, coerce bool) (instant, bool) {
+	switch kind {
 	case KindNumber:
-		return instantOfMillis(v.num)
+		return instantOfMillis(num)
 	case KindString:
-		if at, ok := parseInstant(v.text); ok || !coerce {
+		if at, ok := parseInstant(text); ok || !coerce {
 			return at, ok
 		}
-		if days, ok := parseDate(v.text); ok {
+		if days, ok := parseDate(text); ok {
 			return instant{seconds: days * 86400}, true
 		}
-		if isDigits(v.text) {
-			if ms, ok := parseNumber(v.text, true); ok {
+		if isDigits(text) {
+			if ms, ok := parseNumber(text, true); ok {
 				return instantOfMillis(ms)
 			}
 		}

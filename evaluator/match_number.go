@@ -25,17 +25,16 @@ func newNumberMatcher(from *Clause) matcher {
 	return m
 }
 
-func (m *numberMatcher) test(v Value) state {
-	x := v.num
-	if v.kind == KindString && m.coerce {
-		raw, integer, ok := numberLiteral(v.text)
-		if !ok || len(raw) != len(v.text) {
+func (m *numberMatcher) test(kind ValueKind, x float64, text string) state {
+	if kind == KindString && m.coerce {
+		raw, integer, ok := numberLiteral(text)
+		if !ok || len(raw) != len(text) {
 			return stateUnusable
 		}
 		if x, ok = parseNumber(raw, integer); !ok {
 			return stateUnusable
 		}
-	} else if v.kind != KindNumber {
+	} else if kind != KindNumber {
 		return stateUnusable
 	}
 	switch {

@@ -33,21 +33,18 @@ func patternText(pattern string, ignoreCase bool) string {
 	return pattern
 }
 
-func (m *patternMatcher) test(v Value) state {
+func (m *patternMatcher) test(kind ValueKind, num float64, text string) state {
 	switch {
-	case v.kind == KindString:
-		if len(v.text) > maxPatternInput {
-			return stateUnusable
-		}
-		return hitIf(m.found(v.text))
+	case kind == KindString && len(text) > maxPatternInput:
+		return stateUnusable
+	case kind == KindString:
+		return hitIf(m.found(text))
 	case !m.coerce:
 		return stateUnusable
-	case v.kind == KindBool:
-		return hitIf(m.found(boolText(v.num != 0)))
 	}
 	room := m.rooms.Get().(*[numberRoom]byte)
 	defer m.rooms.Put(room)
-	return hitIf(m.found(stackText(appendNumberText(room[:0], v.num))))
+	return hitIf(m.found(coercedText(kind, num, room)))
 }
 
 func (m *patternMatcher) found(text string) bool {

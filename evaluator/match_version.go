@@ -181,8 +181,8 @@ func newVersionMatcher(from *Clause) matcher {
 	return m
 }
 
-func (m *versionMatcher) test(v Value) state {
-	seen, ok := m.read(v)
+func (m *versionMatcher) test(kind ValueKind, num float64, text string) state {
+	seen, ok := m.read(kind, num, text)
 	if !ok {
 		return stateUnusable
 	}
@@ -198,12 +198,12 @@ func (m *versionMatcher) test(v Value) state {
 }
 
 // read takes version texts, and with coerce whole numbers: 2 is 2.0.0.
-func (m *versionMatcher) read(v Value) (version, bool) {
-	if v.kind == KindString {
-		return parseVersion(v.text, m.coerce)
+func (m *versionMatcher) read(kind ValueKind, num float64, text string) (version, bool) {
+	if kind == KindString {
+		return parseVersion(text, m.coerce)
 	}
-	if v.kind == KindNumber && m.coerce && v.num >= 0 && v.num <= maxSafeInteger && v.num == math.Trunc(v.num) {
-		return version{major: uint64(v.num)}, true
+	if kind == KindNumber && m.coerce && num >= 0 && num <= maxSafeInteger && num == math.Trunc(num) {
+		return version{major: uint64(num)}, true
 	}
 	return version{}, false
 }

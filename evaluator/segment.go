@@ -10,7 +10,7 @@ type CompiledSegment struct {
 	key        string
 	record     []byte
 	references *References // nil when there are none
-	by         selector
+	by         *selector
 	include    *textSet
 	exclude    *textSet
 	rules      [][]clause // one of them must match
@@ -27,9 +27,10 @@ func CompileSegment(s *Segment) (*CompiledSegment, error) {
 		include: newTextSet(slices.Clone(s.Include)),
 		exclude: newTextSet(slices.Clone(s.Exclude)),
 	}
-	c.by, _ = parseSelector(cmp.Or(s.By, targetingKey)) // Check has accepted it
+	names := make(selectors)
+	c.by = names.of(cmp.Or(s.By, targetingKey))
 	for _, r := range s.Rules {
-		c.rules = append(c.rules, compileClauses(r.If))
+		c.rules = append(c.rules, compileClauses(r.If, names))
 	}
 	if refs := s.References(); len(refs.Flags)+len(refs.Segments) > 0 {
 		c.references = &refs

@@ -9,7 +9,7 @@ import (
 
 // split is a compiled Split: the salt already hashed, the ranges sorted, one result per variant.
 type split struct {
-	by      selector
+	by      *selector
 	name    string // of the attribute in by
 	salt    string
 	murmur  murmur
@@ -29,7 +29,7 @@ func (b *builder) split(s Serve, ruleID string, missing Reason) *split {
 	from := s.Split
 	by := cmp.Or(from.By, targetingKey)
 	out := &split{name: by, salt: from.Salt, murmur: saltedMurmur(from.Salt), rox: from.Hash == HashRoxMD5}
-	out.by, _ = parseSelector(by) // Check has accepted it
+	out.by = b.names.of(by)
 	if from.Missing != "" {
 		out.missing = b.result(from.Missing, missing, ruleID, s.Label)
 	}
@@ -51,10 +51,10 @@ func (b *builder) split(s Serve, ruleID string, missing Reason) *split {
 	return out
 }
 
-// place returns the result that owns the context's bucketing key; without such a key that of `missing`, or nil.
-func (s *split) place(c *Context) *Result {
+// place returns the result that owns the bucketing key in v; without such a key that of `missing`, or nil.
+func (s *split) place(v *Value) *Result {
 	var room [numberRoom]byte
-	key, ok := keyText(s.by.find(c), &room)
+	key, ok := keyText(v, &room)
 	if !ok {
 		return s.missing
 	}
@@ -87,7 +87,10 @@ const numberRoom = 32
 
 // keyText is the text form of bucketing and segment keys: strings as they are, booleans as true and false, integers
 // in base 10. Everything else, and the empty string, is no key.
-func keyText(v Value, room *[numberRoom]byte) (string, bool) {
+func keyText(v *Value, room *[numberRoom]byte) (string, bool) {
+	if v == nil {
+		return "", false
+	}
 	switch v.kind {
 	case KindString:
 		return v.text, v.text != ""

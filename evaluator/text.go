@@ -21,17 +21,12 @@ func appendNumberText(dst []byte, f float64) []byte {
 	return strconv.AppendFloat(dst, f, 'g', -1, 64)
 }
 
-// coercedText is the text form of strings, numbers and booleans.
-func coercedText(v Value, room *[numberRoom]byte) (string, bool) {
-	switch v.kind {
-	case KindString:
-		return v.text, true
-	case KindBool:
-		return boolText(v.num != 0), true
-	case KindNumber:
-		return stackText(appendNumberText(room[:0], v.num)), true
+// coercedText is the text form of a number or boolean.
+func coercedText(kind ValueKind, num float64, room *[numberRoom]byte) string {
+	if kind == KindBool {
+		return boolText(num != 0)
 	}
-	return "", false
+	return stackText(appendNumberText(room[:0], num))
 }
 
 // Texts up to foldRoom bytes are folded in a small buffer, others up to the limit of the doors in a large one, which

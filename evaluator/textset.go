@@ -37,7 +37,7 @@ func newTextSet(texts []string) *textSet {
 func (t *textSet) has(text string) bool {
 	if t.slots == nil {
 		for i := range t.texts {
-			if t.texts[i] == text {
+			if sameText(t.texts[i], text) {
 				return true
 			}
 		}

@@ -84,33 +84,3 @@ func (m *addressMatcher) test(kind ValueKind, _ float64, text string) state {
 	return stateMiss
 }
 
-// parseAddress reads an address without zone; with coerce also addr:port. What cannot be one is told by its
-// characters first, because netip allocates its errors.
-func parseAddress(s string, coerce bool) (netip.Addr, bool) {
-	if s == "" || len(s) > 64 || !addressLike(s) {
-		return netip.Addr{}, false
-	}
-	if a, err := netip.ParseAddr(s); err == nil {
-		return a.Unmap(), true
-	}
-	if coerce {
-		if p, err := netip.ParseAddrPort(s); err == nil {
-			return p.Addr().Unmap(), true
-		}
-	}
-	return netip.Addr{}, false
-}
-
-func addressLike(s string) bool {
-	separators := 0
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'f', c >= 'A' && c <= 'F', c == '[', c == ']':
-		case c == '.' || c == ':':
-			separators++
-		default:
-			return false
-		}
-	}
-	return separators > 1
-}

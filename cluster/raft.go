@@ -55,6 +55,7 @@ func (n *Node) startRaft() error {
 	if n.raft, err = raft.NewRaft(c, n.machine, n.logs, n.disk, n.stores.Snapshots, n.transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	n.transport.raft.Store(n.raft)
 	n.goes(func() { n.followLeadership(notify) })
 	return nil
 }

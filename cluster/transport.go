@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -23,10 +24,15 @@ type known struct {
 // transport listens to what passes between raft and the network. From incoming entries it learns how far the leader
 // has committed (raft itself keeps no more of it than the local log holds), from outgoing ones what each follower has
 // been told.
+//
+// It also brings the news of a commit forward. Raft's messages carry the commit index of the moment they were composed,
+// and a follower looks at it only after it has synced the entries of the same message; under load that adds up to two
+// batches of delay to every write that waits for its own follower.
 type transport struct {
 	RaftTransport
 	consumer chan raft.RPC
 	heard    func(*raft.AppendEntriesRequest) // a message of a leader arrived
+	raft     atomic.Pointer[raft.Raft]        // nil until it runs
 
 	mu     sync.Mutex
 	known  map[raft.ServerID]known
@@ -52,10 +58,12 @@ func (t *transport) relay() {
 		case rpc := <-t.RaftTransport.Consumer():
 			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
 				t.heard(a)
+				if first, ok := t.newsIn(a); ok && !t.hand(first) {
+					rpc.Respond(nil, raft.ErrTransportShutdown)
+					return
+				}
 			}
-			select {
-			case t.consumer <- rpc:
-			case <-t.stop:
+			if !t.hand(rpc) {
 				rpc.Respond(nil, raft.ErrTransportShutdown)
 				return
 			}
@@ -65,13 +73,57 @@ func (t *transport) relay() {
 	}
 }
 
+func (t *transport) hand(rpc raft.RPC) bool {
+	select {
+	case t.consumer <- rpc:
+		return true
+	case <-t.stop:
+		return false
+	}
+}
+
+// commitIndex is what this node knows to be committed.
+func (t *transport) commitIndex() uint64 {
+	if r := t.raft.Load(); r != nil {
+		return r.CommitIndex()
+	}
+	return 0
+}
+
+// freshen puts the commit index of now into a message of this leader, as far as the message speaks of the log. The term
+// is looked at after the index: as long as the term is the message's own, the index was committed in this very log.
+func (t *transport) freshen(req *raft.AppendEntriesRequest) {
+	last := req.PrevLogEntry + uint64(len(req.Entries))
+	r := t.raft.Load()
+	if last == 0 || r == nil { // the first is a heartbeat
+		return
+	}
+	news := min(r.CommitIndex(), last)
+	if news > req.LeaderCommitIndex && r.CurrentTerm() == req.Term {
+		req.LeaderCommitIndex = news
+	}
+}
+
+// newsIn splits the news of a commit off a message with entries, so that raft applies before it syncs. What is split
+// off is the same message without its entries: it claims nothing that the whole does not.
+func (t *transport) newsIn(a *raft.AppendEntriesRequest) (raft.RPC, bool) {
+	news := min(a.LeaderCommitIndex, a.PrevLogEntry)
+	if len(a.Entries) == 0 || t.raft.Load() == nil || news <= t.commitIndex() {
+		return raft.RPC{}, false
+	}
+	first := *a
+	first.Entries, first.LeaderCommitIndex = nil, news
+	return raft.RPC{Command: &first, RespChan: make(chan raft.RPCResponse, 1)}, true // nobody reads the answer
+}
+
 // Consumer gives raft its incoming calls.
 func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 
-// AppendEntries notes what the follower stored and was told.
+// AppendEntries sends with the commit index of now, and notes what the follower stored and was told.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	t.freshen(req)
 	err := t.RaftTransport.AppendEntries(id, target, req, resp)
-	if err != nil || !resp.Success || req.PrevLogEntry == 0 && len(req.Entries) == 0 { // the last is a heartbeat
+	if err != nil || !resp.Success || req.PrevLogEntry == 0 && len(req.Entries) == 0 {
 		return err
 	}
 	t.mu.Lock()

@@ -1,0 +1,131 @@
+package fsm_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hoistflags/hoist/evaluator"
+	"github.com/hoistflags/hoist/fsm"
+)
+
+// bigBatch is about 500 KiB of flags and one segment that alone is larger than an entry.
+func bigBatch(t testing.TB) fsm.Batch {
+	var commands []fsm.Command
+	for i := range 600 {
+		commands = append(commands, put(t, boolean(fmt.Sprintf("flag-%03d", i), fmt.Sprintf(`,"description":%q`, strings.Repeat("d", 500)))))
+	}
+	members := make([]string, 20_000)
+	for i := range members {
+		members[i] = fmt.Sprintf("user-%d", i)
+	}
+	commands = append(commands, fsm.PutSegment{Scope: dev, Segment: &evaluator.Segment{Key: "beta", Include: members}},
+		put(t, inSegments("last", "beta")))
+	return fsm.Batch{Scope: dev, Commands: commands}
+}
+
+func TestSmallWriteIsNotSplit(t *testing.T) {
+	c := put(t, boolean("checkout", ""))
+	parts, err := fsm.Split(c, "change")
+	require.NoError(t, err)
+	require.Equal(t, []fsm.Command{c}, parts)
+}
+
+func TestBigWriteIsStagedThenCommittedAtOnce(t *testing.T) {
+	n := newNode(t)
+	parts, err := fsm.Split(bigBatch(t), "change")
+	require.NoError(t, err)
+	require.Greater(t, len(parts), 5)
+	domain := n.store.State().DomainHash()
+	for _, c := range parts[:len(parts)-1] {
+		p := n.proposal(c)
+		require.LessOrEqual(t, len(p.Encode()), fsm.MaxEntry)
+		require.NoError(t, n.apply(p).Err)
+		require.Equal(t, domain, n.store.State().DomainHash(), "invisible until the commit")
+	}
+	restored := fsm.NewStore()
+	require.NoError(t, restored.Load(bytes.NewReader(n.save())))
+
+	receipt := n.do(parts[len(parts)-1])
+	require.True(t, receipt.Changed)
+	require.Equal(t, 601, n.env().Snapshot().Len())
+	require.Equal(t, receipt.Revision, n.env().Snapshot().Revision())
+	require.False(t, n.eval("last").Value.AsBool(), "user-1 is in the segment")
+	restored.Apply(n.log)
+	sameState(t, n.store.State(), restored.State())
+
+	n.refuse(fsm.KindNotFound, parts[len(parts)-1]) // a commit happens once
+}
+
+func TestOneLargeFlagIsCutIntoFragments(t *testing.T) {
+	n := newNode(t)
+	text := func(c string) *evaluator.Value { v := evaluator.String(strings.Repeat(c, 60<<10)); return &v }
+	f := &evaluator.Flag{Key: "page", Type: evaluator.TypeString, Enabled: true, Default: &evaluator.Serve{Variant: "c"},
+		Variants: []evaluator.Variant{{Key: "a", Value: text("a")}, {Key: "b", Value: text("b")}, {Key: "c", Value: text("c")}}}
+	parts, err := fsm.Split(fsm.PutFlag{Scope: dev, Flag: f}, "change")
+	require.NoError(t, err)
+	require.Greater(t, len(parts), 2)
+	for _, c := range parts {
+		n.do(c)
+	}
+	require.Equal(t, *text("c"), n.eval("page").Value)
+}
+
+func TestCommitOfSomethingElseIsRefused(t *testing.T) {
+	n := newNode(t)
+	parts, err := fsm.Split(bigBatch(t), "change")
+	require.NoError(t, err)
+	commit := parts[len(parts)-1].(fsm.Commit)
+	n.refuse(fsm.KindNotFound, commit)
+	n.do(parts[0])
+	require.False(t, n.do(parts[0]).Changed, "a part sent twice is staged once")
+	n.refuse(fsm.KindConflict, commit)
+	n.refuse(fsm.KindConflict, parts[2])
+	for _, c := range parts[1 : len(parts)-1] {
+		n.do(c)
+	}
+	wrong := commit
+	wrong.Hash = strings.Repeat("0", 64)
+	n.refuse(fsm.KindConflict, wrong)
+	n.do(commit)
+}
+
+func TestStagedChangeExpiresAfterTenMinutes(t *testing.T) {
+	n := newNode(t)
+	parts, err := fsm.Split(bigBatch(t), "change")
+	require.NoError(t, err)
+	for _, c := range parts[:len(parts)-1] {
+		n.do(c)
+	}
+	n.now += 10*60*1000 + 1
+	n.refuse(fsm.KindNotFound, parts[len(parts)-1])
+}
+
+func TestCommitWithOneDanglingReferenceStoresNothing(t *testing.T) {
+	n := newNode(t)
+	b := bigBatch(t)
+	b.Commands = append(b.Commands, put(t, needs("checkout", "nothing")))
+	parts, err := fsm.Split(b, "change")
+	require.NoError(t, err)
+	for _, c := range parts[:len(parts)-1] {
+		n.do(c)
+	}
+	n.refuse(fsm.KindInvalid, parts[len(parts)-1])
+	require.Zero(t, n.env().Snapshot().Len())
+}
+
+func TestFewBigWritesAtOnce(t *testing.T) {
+	n := newNode(t)
+	parts, err := fsm.Split(bigBatch(t), "change")
+	require.NoError(t, err)
+	stage := parts[0].(fsm.Stage)
+	for i := range 8 {
+		stage.Change = fmt.Sprint("change-", i)
+		n.do(stage)
+	}
+	stage.Change = "change-8"
+	n.refuse(fsm.KindConflict, stage)
+}

@@ -171,7 +171,7 @@ func TestTenantsAndEnvironments(t *testing.T) {
 	require.Equal(t, "Quality", envs[3].Name())
 	live, ok := n.store.Live("acme", "qa")
 	require.True(t, ok)
-	n.do(fsm.PutFlag{Scope: fsm.Scope{Tenant: "acme", Environment: "qa"}, Flag: flag(t, boolean("checkout", ""))})
+	n.do(fsm.PutFlag{Scope: fsm.Scope{Tenant: "acme", Environment: "qa"}, Flag: decodeFlag(t, boolean("checkout", ""))})
 	require.Equal(t, 1, live.Snapshot().Len(), "the pointer handed out before follows")
 	require.Zero(t, n.env().Snapshot().Len())
 	n.refuse(fsm.KindExists, fsm.CreateTenant{Tenant: "acme", Name: "Other"})

@@ -117,8 +117,8 @@ func TestHashesDependOnContentOnly(t *testing.T) {
 	require.Equal(t, a.store.State().DomainHash(), b.store.State().DomainHash())
 	require.NotEqual(t, a.store.State().FullHash(), b.store.State().FullHash())
 	staging := fsm.Scope{Tenant: "default", Environment: "staging"}
-	a.do(fsm.PutFlag{Scope: staging, Flag: flag(t, boolean("x", ""))})
-	a.do(fsm.PutFlag{Scope: staging, Flag: flag(t, boolean("y", ""))})
+	a.do(fsm.PutFlag{Scope: staging, Flag: decodeFlag(t, boolean("x", ""))})
+	a.do(fsm.PutFlag{Scope: staging, Flag: decodeFlag(t, boolean("y", ""))})
 	e, _ := a.store.State().Environment("default", "staging")
 	require.Equal(t, a.env().DeclaredHash(), e.DeclaredHash(), "the same content in another environment")
 }

@@ -114,10 +114,10 @@ func (n *node) put(definitions ...string) {
 
 func put(t testing.TB, definition string) fsm.Command {
 	t.Helper()
-	return fsm.PutFlag{Scope: dev, Flag: flag(t, definition)}
+	return fsm.PutFlag{Scope: dev, Flag: decodeFlag(t, definition)}
 }
 
-func flag(t testing.TB, definition string) *evaluator.Flag {
+func decodeFlag(t testing.TB, definition string) *evaluator.Flag {
 	t.Helper()
 	f, err := evaluator.DecodeFlag([]byte(definition))
 	require.NoError(t, err)

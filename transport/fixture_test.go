@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -168,4 +169,58 @@ func field(t testing.TB, text string, path ...string) any {
 		v = object[name]
 	}
 	return v
+}
+
+// pipes is a listener whose connections are in memory, for tests in virtual time.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
+
+// dial is for http.Transport.
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// bubble starts a server inside a synctest bubble and returns a client for it; stop ends both.
+func bubble(t *testing.T, n *node, edit ...func(*transport.Config)) (web *http.Client, server *transport.Server, stop func()) {
+	t.Helper()
+	cfg := transport.Config{Store: n.store, Node: n}
+	for _, e := range edit {
+		e(&cfg)
+	}
+	server, err := transport.NewCore(cfg)
+	require.NoError(t, err)
+	listener := newPipes()
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	carrier := &http.Transport{DialContext: listener.dial}
+	return &http.Client{Transport: carrier}, server, func() {
+		carrier.CloseIdleConnections()
+		require.NoError(t, server.Close())
+		require.NoError(t, <-done)
+	}
 }

@@ -61,6 +61,7 @@ func encodeSnapshot(s *evaluator.Snapshot) ([]*Frame, error) {
 	p := packer{emit: func(records []*hoistv1.Record, last bool) {
 		part := &hoistv1.SnapshotPart{
 			Epoch: s.Epoch(), Revision: s.Revision(), ChangedAt: s.ChangedAt(), Index: int32(len(frames)), Last: last, Records: records,
+			ScopeRevision: s.ScopeRevision(false), ClientRevision: s.ScopeRevision(true), SegmentRevision: s.SegmentRevision(),
 		}
 		frame, err := encode(&hoistv1.FollowResponse{Frame: &hoistv1.FollowResponse_Snapshot{Snapshot: part}}, 0, s.Revision(), last)
 		failed = firstError(failed, err)

@@ -387,11 +387,16 @@ type SnapshotPart struct {
 	// Leader time of that revision, unix milliseconds.
 	ChangedAt int64 `protobuf:"varint,3,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
 	// Counts from 0.
-	Index         int32     `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
-	Last          bool      `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
-	Records       []*Record `protobuf:"bytes,6,rep,name=records,proto3" json:"records,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Index   int32     `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	Last    bool      `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
+	Records []*Record `protobuf:"bytes,6,rep,name=records,proto3" json:"records,omitempty"`
+	// The newest revisions that changed what is visible to everybody, to clients, and any segment: with them a follower
+	// gives the same positions to its own clients as the node does.
+	ScopeRevision   uint64 `protobuf:"varint,7,opt,name=scope_revision,json=scopeRevision,proto3" json:"scope_revision,omitempty"`
+	ClientRevision  uint64 `protobuf:"varint,8,opt,name=client_revision,json=clientRevision,proto3" json:"client_revision,omitempty"`
+	SegmentRevision uint64 `protobuf:"varint,9,opt,name=segment_revision,json=segmentRevision,proto3" json:"segment_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SnapshotPart) Reset() {
@@ -464,6 +469,27 @@ func (x *SnapshotPart) GetRecords() []*Record {
 		return x.Records
 	}
 	return nil
+}
+
+func (x *SnapshotPart) GetScopeRevision() uint64 {
+	if x != nil {
+		return x.ScopeRevision
+	}
+	return 0
+}
+
+func (x *SnapshotPart) GetClientRevision() uint64 {
+	if x != nil {
+		return x.ClientRevision
+	}
+	return 0
+}
+
+func (x *SnapshotPart) GetSegmentRevision() uint64 {
+	if x != nil {
+		return x.SegmentRevision
+	}
+	return 0
 }
 
 // Difference is everything that changed between two revisions, each record once, in its newest form.
@@ -701,7 +727,7 @@ const file_hoist_v1_sync_proto_rawDesc = "" +
 	"\x04more\x18\x05 \x01(\bR\x04more\"E\n" +
 	"\aRemoval\x12(\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x14.hoist.v1.RecordKindR\x04kind\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"\xb5\x01\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\xb0\x02\n" +
 	"\fSnapshotPart\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1d\n" +
@@ -709,7 +735,10 @@ const file_hoist_v1_sync_proto_rawDesc = "" +
 	"changed_at\x18\x03 \x01(\x03R\tchangedAt\x12\x14\n" +
 	"\x05index\x18\x04 \x01(\x05R\x05index\x12\x12\n" +
 	"\x04last\x18\x05 \x01(\bR\x04last\x12*\n" +
-	"\arecords\x18\x06 \x03(\v2\x10.hoist.v1.RecordR\arecords\"\xd4\x01\n" +
+	"\arecords\x18\x06 \x03(\v2\x10.hoist.v1.RecordR\arecords\x12%\n" +
+	"\x0escope_revision\x18\a \x01(\x04R\rscopeRevision\x12'\n" +
+	"\x0fclient_revision\x18\b \x01(\x04R\x0eclientRevision\x12)\n" +
+	"\x10segment_revision\x18\t \x01(\x04R\x0fsegmentRevision\"\xd4\x01\n" +
 	"\n" +
 	"Difference\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x12\n" +

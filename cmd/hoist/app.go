@@ -25,8 +25,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdout: stdout, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
@@ -73,6 +71,8 @@ Start one node with "hoist dev", see a cluster survive its leader with "hoist de
 		Args:          cobra.ArbitraryArgs,
 		RunE:          group,
 	}
+	root.SetOut(a.stdout) // cobra's completion command takes its output when it is made
+	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%s", err) })
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run hoist:"},
@@ -160,6 +160,9 @@ func (a *app) printing(c *cobra.Command, formats ...string) *cobra.Command {
 	c.Flags().StringVarP(&a.output, "output", "o", formats[0], "output: "+strings.Join(formats, ", "))
 	inner := c.RunE
 	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if !cmd.Flags().Changed("output") {
+			a.output = formats[0] // the variable is shared; each command has a default of its own
+		}
 		if !slices.Contains(formats, a.output) {
 			return usage(cmd, "-o %s is not known here; use one of %s", a.output, strings.Join(formats, ", "))
 		}

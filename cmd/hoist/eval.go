@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -179,7 +178,8 @@ func (a *app) showStep(step *hoistv1.ExplainStep) {
 	}
 	fmt.Fprintln(a.stdout)
 	for _, clause := range step.GetClauses() {
-		fmt.Fprintf(a.stdout, "             if %s %s: %s (saw %s)\n", clause.GetAttribute(), clause.GetOperator(), clause.GetState(), seenText(clause.GetSeen()))
+		fmt.Fprintf(a.stdout, "             if %s: %s (saw %s)\n",
+			strings.TrimSpace(clause.GetAttribute()+" "+clause.GetOperator()), clause.GetState(), seenText(clause.GetSeen()))
 	}
 	if b := step.GetBucket(); b != nil {
 		fmt.Fprintf(a.stdout, "             bucket: %s %q with salt %q is unit %d of 100000 -> %s\n", b.GetBy(), b.GetKey(), b.GetSalt(), b.GetUnit(), b.GetVariant())
@@ -190,5 +190,5 @@ func seenText(seen string) string {
 	if seen == "" {
 		return "nothing"
 	}
-	return strconv.Quote(seen)
+	return seen
 }

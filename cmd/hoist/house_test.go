@@ -50,7 +50,8 @@ var house = []room{
 	{folder: "cluster", house: []string{"fsm"}, foreign: []string{
 		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "go.etcd.io/bbolt", "github.com/hashicorp/memberlist",
 		"github.com/hashicorp/go-hclog", "github.com/klauspost/compress", prometheus, uuid}},
-	{folder: "cluster/clustertest", house: []string{"cluster", "fsm", "evaluator"}, foreign: []string{"github.com/hashicorp/raft"}},
+	{folder: "cluster/clustertest", house: []string{"cluster", "fsm", "evaluator"}, foreign: []string{
+		"github.com/hashicorp/raft", "github.com/hashicorp/memberlist"}}, // whose transports it replaces
 	{folder: "transport", house: []string{"fsm", "evaluator", "transport"}, foreign: []string{
 		connect, "connectrpc.com/grpchealth", "connectrpc.com/grpcreflect", "connectrpc.com/otelconnect", protobuf, prometheus,
 		strictJSON, uuid, "golang.org/x/time"}},

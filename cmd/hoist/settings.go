@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -188,7 +190,11 @@ func fileLayer(path string) (layer, error) {
 		return nil, failed("another --config", "%v", err)
 	}
 	var document yaml.Node
-	if err := yaml.Load(data, &document); err != nil {
+	loader, err := yaml.NewLoader(bytes.NewReader(data))
+	if err == nil {
+		err = loader.Load(&document)
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // a file without settings is fine
 		return nil, failed("correct the file", "%s: %v", path, err)
 	}
 	l := layer{}

@@ -31,17 +31,12 @@ func (a *app) changing(c *cobra.Command) (*cobra.Command, *writing) {
 	f.Uint64Var(&w.ifRevision, "if-revision", 0, "only if the object still has this revision; 0: only if it does not exist")
 	f.StringVar(&w.comment, "comment", "", "why; kept in the audit log")
 	f.BoolVar(&w.wait, "wait", false, "return when every member of the cluster has applied the change")
-	f.StringVarP(&a.output, "output", "o", "table", "output: table, json, yaml")
 	inner := c.RunE
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		w.conditional = cmd.Flags().Changed("if-revision")
-		switch a.output {
-		case "table", "json", "yaml":
-			return inner(cmd, args)
-		}
-		return usage(cmd, "-o %s is not known here; use one of table, json, yaml", a.output)
+		return inner(cmd, args)
 	}
-	return c, w
+	return a.printing(c, "table", "json", "yaml"), w
 }
 
 // options makes the write options of one change: a fresh request id, so that a retry is the same write.

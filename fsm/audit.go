@@ -2,10 +2,9 @@ package fsm
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"slices"
-
-	"github.com/go-json-experiment/json"
 )
 
 // Audit is one row of the chained change log: who changed what, when. A write that changes nothing has no row.
@@ -22,7 +21,7 @@ type Audit struct {
 	Before      string `json:"before,omitempty"` // SHA-256 of the record, hex; empty when there was none
 	After       string `json:"after,omitempty"`
 	Reason      string `json:"reason,omitempty"`
-	Hash        string `json:"hash"` // SHA-256(hash of the row before, canonical bytes of this row without hash), hex
+	Hash        string `json:"hash"` // SHA-256(hash of the row before, the other fields length-prefixed in this order), hex
 }
 
 // maxAuditRows are kept in the state; older ones live with whoever archives them, verifiable by the chain.
@@ -39,7 +38,7 @@ type auditTail struct {
 func (a *auditTail) append(row Audit) {
 	a.seq++
 	row.Seq = a.seq
-	a.head = chain(a.head, row)
+	a.head = chain(a.head, &row)
 	row.Hash = a.head.hex()
 	if len(a.rows) >= maxAuditRows {
 		a.rows = a.rows[len(a.rows)-maxAuditRows+1:]
@@ -48,13 +47,21 @@ func (a *auditTail) append(row Audit) {
 }
 
 // chain is the hash of a row that follows the one with hash previous.
-func chain(previous digest, row Audit) digest {
-	row.Hash = ""
-	b, err := json.Marshal(row)
-	if err != nil {
-		panic("fsm: an audit row does not encode: " + err.Error()) // its texts were checked before
+func chain(previous digest, row *Audit) digest {
+	b := make([]byte, 0, 512)
+	return sha256.Sum256(row.appendFields(append(b, previous[:]...)))
+}
+
+// appendFields is the canonical form of a row without its hash. It is written by hand because it is hashed for ever: no
+// release of a library may change it.
+func (a *Audit) appendFields(b []byte) []byte {
+	b = binary.AppendUvarint(binary.AppendUvarint(b, a.Seq), a.Index)
+	b = binary.AppendVarint(b, a.At)
+	for _, s := range [...]string{a.Actor.Kind, a.Actor.ID, a.Actor.Email, a.RequestID, a.Tenant, a.Environment,
+		a.Verb, a.Target, a.Before, a.After, a.Reason} {
+		b = appendString(b, s)
 	}
-	return sha256.Sum256(append(previous[:], b...))
+	return b
 }
 
 // Audit returns up to limit rows with Seq > after, oldest first. Rows older than the newest 8,192 are not here any more.
@@ -88,7 +95,7 @@ func VerifyAudit(previous string, rows []Audit) error {
 		if i > 0 && row.Seq != rows[i-1].Seq+1 {
 			return fmt.Errorf("audit: row %d follows row %d; rows are missing", row.Seq, rows[i-1].Seq)
 		}
-		if head = chain(head, row); head.hex() != row.Hash {
+		if head = chain(head, &row); head.hex() != row.Hash {
 			return fmt.Errorf("audit: row %d or one before it was altered: its hash does not follow", row.Seq)
 		}
 	}

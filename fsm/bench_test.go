@@ -38,7 +38,7 @@ func BenchmarkApplyOneFlag(b *testing.B) {
 				return fsm.SetEnabled{Scope: dev, Key: fmt.Sprintf("service.feature-%06d", i%size), Enabled: i/size%2 == 1}
 			},
 			"put": func(i int) fsm.Command {
-				return put(b, boolean(fmt.Sprintf("service.feature-%06d", i%size), fmt.Sprintf(`,"name":"%d"`, i)))
+				return put(b, boolean(fmt.Sprintf("service.feature-%06d", i%size), fmt.Sprintf(`,"metadata":{"n":%d}`, i)))
 			},
 		} {
 			b.Run(fmt.Sprintf("%s/flags=%d", name, size), func(b *testing.B) {

@@ -15,21 +15,22 @@ import (
 
 // loader builds a state out of saved records.
 type loader struct {
-	in      *bufio.Reader
-	crc     hash.Hash32
-	state   *State
-	full    string // what the header promises
-	env     *Environment
-	tables  tables
-	last    *item // newest flag or segment
-	parts   evaluator.Parts
-	strings map[string]string // names that repeat thousands of times are kept once
+	in       *bufio.Reader
+	crc      hash.Hash32
+	state    *State
+	full     string // what the header promises
+	env      *Environment
+	tables   tables
+	last     *item // newest flag or segment
+	parts    evaluator.Parts
+	requests *evaluator.Edit[*requestRow]
+	strings  map[string]string // names that repeat thousands of times are kept once
 }
 
 // load reads what Save wrote and verifies it: checksum, every definition, and the full hash.
 func load(r io.Reader) (*State, error) {
 	l := &loader{in: bufio.NewReaderSize(r, 64<<10), crc: castagnoli(), strings: map[string]string{},
-		state: &State{requests: newRequestTable()}}
+		state: &State{requests: newRequestTable()}, requests: new(evaluator.Index[*requestRow]).Edit()}
 	if err := l.open(); err != nil {
 		return nil, fmt.Errorf("fsm: load: %w", err)
 	}
@@ -356,10 +357,11 @@ func (l *loader) closeEnvironment() {
 
 func (l *loader) request(r *reader) {
 	key := r.string()
-	var row requestRow
+	row := new(requestRow)
 	copy(row.body[:], r.bytes())
 	row.at, row.idTime, row.revision, row.object, row.code = r.varint(), r.varint(), r.uvarint(), r.uvarint(), outcomeCode(r.uvarint())
-	l.state.requests.put(key, row)
+	l.requests.Put(key, row, row.revision)
+	l.state.requests.order = append(l.state.requests.order, key)
 	l.state.rest.add(requestLeaf(key, row))
 }
 
@@ -396,6 +398,7 @@ func (l *loader) stage(r *reader) error {
 
 func (l *loader) finish() (*State, error) {
 	l.closeEnvironment()
+	l.state.requests.rows = l.requests.Done()
 	want := l.crc.Sum32()
 	var tail [4]byte
 	if _, err := io.ReadFull(l.in, tail[:]); err != nil {

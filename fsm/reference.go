@@ -156,6 +156,9 @@ func (d *draft) flag(it *item) *evaluator.Flag {
 
 // judgeNarrowed asks those who name a flag whether what it lost matters to them.
 func (d *draft) judgeNarrowed(t *touch) error {
+	if _, named := d.env.referrers.Get(nodeName(t.kind, t.key)); !named {
+		return nil
+	}
 	was, is := t.before.Flag(), t.declared()
 	if is.Archived && !was.Archived {
 		return d.refuseReferred(t, "archived")

@@ -23,12 +23,12 @@ const (
 // requestTable remembers what every request was answered, so that a retry is never executed twice. It is persistent:
 // a copy is a snapshot. No answer is stored, only its code and revision.
 type requestTable struct {
-	rows  *evaluator.Index[requestRow]
+	rows  *evaluator.Index[*requestRow]
 	order []string // keys, oldest first; only ever appended to and cut at the front, so states share it
 	floor int64    // highest time of an evicted UUIDv7: older ids are not executed any more
 }
 
-// requestRow is the answer to one request.
+// requestRow is the answer to one request; immutable.
 type requestRow struct {
 	body     [16]byte // hash of the command and its expectation
 	at       int64    // leader time
@@ -51,30 +51,30 @@ const (
 )
 
 func newRequestTable() requestTable {
-	return requestTable{rows: &evaluator.Index[requestRow]{}}
+	return requestTable{rows: &evaluator.Index[*requestRow]{}}
 }
 
-func (t *requestTable) get(key string) (requestRow, bool) { return t.rows.Get(key) }
+func (t *requestTable) get(key string) (*requestRow, bool) { return t.rows.Get(key) }
 
-func (t *requestTable) put(key string, row requestRow) {
-	t.rows = t.rows.With(key, row, row.revision)
-	t.order = append(t.order, key)
-}
-
-// evict drops rows by the state's time; it reports each so that the hash follows.
-func (t *requestTable) evict(now int64, dropped func(key string, row requestRow)) {
+// change drops rows by the state's time and adds one. It reports the dropped ones so that the hash follows.
+func (t *requestTable) change(now int64, key string, row *requestRow, dropped func(key string, row *requestRow)) {
+	edit := t.rows.Edit()
 	for range evictionsPerEntry {
 		if len(t.order) == 0 {
-			return
+			break
 		}
-		key := t.order[0]
-		row, _ := t.rows.Get(key)
-		if len(t.order) <= maxRequestRows && now-row.at <= requestAge {
-			return
+		oldest := t.order[0]
+		r, _ := t.rows.Get(oldest)
+		if len(t.order) < maxRequestRows && now-r.at <= requestAge {
+			break
 		}
-		t.rows, t.order, t.floor = t.rows.Without(key), t.order[1:], max(t.floor, row.idTime)
-		dropped(key, row)
+		edit.Delete(oldest)
+		t.order, t.floor = t.order[1:], max(t.floor, r.idTime)
+		dropped(oldest, r)
 	}
+	edit.Put(key, row, row.revision)
+	t.order = append(t.order, key)
+	t.rows = edit.Done()
 }
 
 // requestKey is 16 bytes of the hash of who asked under which id.
@@ -99,7 +99,7 @@ func bodyHash(p *Proposal) (short [16]byte) {
 	return short
 }
 
-func requestLeaf(key string, r requestRow) sum {
+func requestLeaf(key string, r *requestRow) sum {
 	return newLeaf(leafRequest, key, string(r.body[:])).
 		numbers(uint64(r.at), uint64(r.idTime), r.revision, r.object, uint64(r.code)).sum()
 }
@@ -161,7 +161,7 @@ func (s *State) answered(p *Proposal, c Command, key string, body [16]byte) (Out
 }
 
 // replay gives the first code and revision again.
-func (s *State) replay(c Command, row requestRow) Outcome {
+func (s *State) replay(c Command, row *requestRow) Outcome {
 	for _, failed := range storedFailures() {
 		if failed.code == row.code {
 			return Outcome{Err: &Error{Kind: failed.kind, Op: c.Verb(), Target: c.target().String(), Revision: row.object,
@@ -185,11 +185,10 @@ func storedFailures() [4]struct {
 
 // remember stores the answer of the entry under the request's id.
 func (s *State) remember(p *Proposal, key string, body [16]byte, out Outcome) {
-	s.requests.evict(s.now, func(key string, row requestRow) { s.rest.remove(requestLeaf(key, row)) })
 	if p.RequestID == "" {
 		return
 	}
-	row := requestRow{body: body, at: s.now, idTime: idTime(p.RequestID), revision: s.index, object: out.Receipt.Object}
+	row := &requestRow{body: body, at: s.now, idTime: idTime(p.RequestID), revision: s.index, object: out.Receipt.Object}
 	if out.Receipt.Changed {
 		row.code = codeChanged
 	}
@@ -201,6 +200,6 @@ func (s *State) remember(p *Proposal, key string, body [16]byte, out Outcome) {
 			}
 		}
 	}
-	s.requests.put(key, row)
+	s.requests.change(s.now, key, row, func(key string, row *requestRow) { s.rest.remove(requestLeaf(key, row)) })
 	s.rest.add(requestLeaf(key, row))
 }

@@ -123,8 +123,8 @@ func (s *State) saveRows(w *writer) {
 		w.strings(key).bytes(r.body[:]).time(r.at).time(r.idTime).numbers(r.revision, r.object, uint64(r.code)).end(recordRequest)
 	}
 	for _, r := range s.audit.rows {
-		w.numbers(r.Seq, r.Index).time(r.At).actor(r.Actor).
-			strings(r.RequestID, r.Tenant, r.Environment, r.Verb, r.Target, r.Before, r.After, r.Reason, r.Hash).end(recordAudit)
+		w.body = r.appendFields(w.body)
+		w.strings(r.Hash).end(recordAudit)
 	}
 	for _, c := range s.staged {
 		for _, part := range c.parts {

@@ -125,7 +125,10 @@ func (s *State) full() sum {
 // Request returns the revision at which the actor's request was answered, if its row is still held.
 func (s *State) Request(actor Actor, id string) (revision uint64, ok bool) {
 	row, ok := s.requests.get(requestKey(actor, id))
-	return row.revision, ok
+	if !ok {
+		return 0, false
+	}
+	return row.revision, true
 }
 
 // replaceEnvironment puts a changed environment in its place without touching what older states share.

@@ -64,17 +64,16 @@ type flusher struct {
 }
 
 func (w *flusher) definitions() {
-	flags, segments := w.env.flags.Edit(), w.env.segments.Edit()
-	edit := func(kind ObjectKind) *evaluator.Edit[*item] {
-		if kind == ObjectSegment {
-			return segments
-		}
-		return flags
-	}
+	tables := map[ObjectKind]*evaluator.Edit[*item]{}
 	for _, t := range w.defined { // removals first: a key that differs only in case may come into the place
+		if tables[t.kind] == nil {
+			tables[t.kind] = w.env.table(t.kind).Edit()
+		}
 		if t.before != nil {
 			w.dropLeaves(t.kind, t.before)
-			edit(t.kind).Delete(indexKey(t.kind, t.key))
+		}
+		if t.before != nil && t.now == nil {
+			tables[t.kind].Delete(indexKey(t.kind, t.key))
 		}
 	}
 	for _, t := range w.defined {
@@ -83,12 +82,17 @@ func (w *flusher) definitions() {
 			w.bury(nodeName(t.kind, t.key), versions)
 		} else {
 			w.stamp(t, versions)
-			edit(t.kind).Put(indexKey(t.kind, t.key), t.now, w.state.index)
+			tables[t.kind].Put(indexKey(t.kind, t.key), t.now, w.state.index)
 			w.addLeaves(t.kind, t.now)
 		}
 		w.audit(t, t.verb, t.before, t.now, "")
 	}
-	w.env.flags, w.env.segments = flags.Done(), segments.Done()
+	if edit := tables[ObjectFlag]; edit != nil {
+		w.env.flags = edit.Done()
+	}
+	if edit := tables[ObjectSegment]; edit != nil {
+		w.env.segments = edit.Done()
+	}
 }
 
 // stamp completes the new item.
@@ -181,6 +185,9 @@ func (w *flusher) relink() {
 				w.link(target).Put(self, struct{}{}, 0)
 			}
 		}
+	}
+	if len(w.linked) == 0 {
+		return
 	}
 	referrers := w.env.referrers.Edit()
 	for _, target := range w.linked {

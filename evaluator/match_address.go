@@ -83,4 +83,3 @@ func (m *addressMatcher) test(kind ValueKind, _ float64, text string) state {
 	}
 	return stateMiss
 }
-

@@ -120,8 +120,8 @@ func (d *definition) applyServe(cmd *cobra.Command, flag *hoistv1.Flag) error {
 		if split == nil {
 			split = &hoistv1.Split{}
 		}
-		// The stored salt and ranges stay: the server moves as few keys as the new weights allow.
-		split.Weights = weights
+		// The salt stays; without ranges the server moves as few keys as the new weights allow.
+		split.Weights, split.Ranges = weights, nil
 		flag.Default = &hoistv1.Serve{Split: split}
 	}
 	return nil

@@ -70,6 +70,8 @@ func TestSetChangesWhatIsNamedAndKeepsTheRest(t *testing.T) {
 	require.Contains(t, got, "salt: theme/default")
 	require.Contains(t, does(t, "flag", "get", "theme"), "light 25%, dark 75%")
 	require.Contains(t, does(t, "eval", "theme", "-c", "targetingKey=user-1"), "SPLIT")
+	does(t, "flag", "set", "theme", "--split", "light=30%,dark=70%")
+	require.Contains(t, does(t, "flag", "get", "theme"), "light 30%, dark 70%")
 }
 
 func TestWritesAreGuarded(t *testing.T) {

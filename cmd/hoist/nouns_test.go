@@ -50,12 +50,13 @@ func TestOneNodeShowsItsCluster(t *testing.T) {
 	require.Equal(t, "member/dev\n", does(t, "cluster", "members", "-o", "name"))
 	require.Contains(t, does(t, "cluster", "snapshot"), "snapshot written at revision")
 	require.Contains(t, does(t, "health"), `"ready":true`)
-	does(t, "health", "--current")
+	does(t, "health", "--current", "--wait")
 }
 
 func TestNobodyThere(t *testing.T) {
 	alone(t)
 	refuses(t, exitUnavailable, "no node answers at 127.0.0.1:1", "flag", "list", "--addr", "127.0.0.1:1")
+	refuses(t, exitTimeout, "gave up waiting", "health", "--wait", "--timeout", "150ms", "--addr", "127.0.0.1:1")
 	refuses(t, exitUnavailable, "hoist dev", "health", "--addr", "http://127.0.0.1:1")
 	refuses(t, exitFailed, "not an address", "flag", "list", "--addr", "http://")
 }

@@ -24,7 +24,7 @@ type ClauseStep struct {
 	Index     int    `json:"index"`
 	Attribute string `json:"attribute,omitempty"`
 	Operator  string `json:"operator"`
-	Seen      string `json:"seen,omitempty"` // JSON of the attribute, for management callers only
+	Seen      string `json:"seen,omitempty"` // JSON of the attribute (management callers only), or the variant of a prerequisite
 	State     string `json:"state"`          // match, no-match, missing or unusable
 	Result    bool   `json:"result"`         // after negate and ifMissing
 }
@@ -78,11 +78,11 @@ func (t *trace) add(kind, id, outcome, why string) *Step {
 func (t *trace) constant(f *Compiled) {
 	switch r := f.constant; {
 	case r.Reason == ReasonDisabled:
-		t.add("disabled", "", outcomeMatch, "the flag is not enabled: "+served(r, "its off variant"))
+		t.add("disabled", "", outcomeMatch, "the flag is not enabled; "+served(r, "its off variant"))
 	case f.kind == KindConfig:
 		t.add("default", "", outcomeMatch, "a config serves its value")
 	default:
-		t.add("default", "", outcomeMatch, "the flag has neither rules nor prerequisites: "+served(r, "its default"))
+		t.add("default", "", outcomeMatch, "the flag has neither rules nor prerequisites; "+served(r, "its default"))
 	}
 }
 
@@ -90,7 +90,7 @@ func served(r *Result, what string) string {
 	if r.Variant == "" {
 		return "the caller's own default counts"
 	}
-	return "it serves " + what + " " + r.Variant
+	return "this one serves " + what + " " + r.Variant
 }
 
 // prerequisite notes the i-th prerequisite of f, and when it is not met everything that is skipped for it.
@@ -100,7 +100,7 @@ func (t *trace) prerequisite(q *query, i int, f *Compiled, met bool) {
 		t.add("prerequisite", p.flag.key, outcomeMatch, "enabled and serves a variant asked for")
 		return
 	}
-	t.add("prerequisite", p.flag.key, outcomeNoMatch, q.unmet(p)+": "+served(f.failed, "its off variant"))
+	t.add("prerequisite", p.flag.key, outcomeNoMatch, q.unmet(p)+"; for that "+served(f.failed, "its off variant"))
 	for _, later := range f.prerequisites[i+1:] {
 		t.add("prerequisite", later.flag.key, outcomeNotReached, "an earlier prerequisite is not met")
 	}
@@ -136,7 +136,14 @@ func (t *trace) openRule() { t.clauses = nil }
 
 func (t *trace) clause(i int, c *clause, q *query, s state, result bool) {
 	step := ClauseStep{Index: i, Attribute: c.attribute, Operator: c.operator, State: s.text(), Result: result}
-	if c.operator != OpSegment && c.operator != OpPrerequisite {
+	switch c.operator {
+	case OpSegment:
+	case OpPrerequisite:
+		again := query{snapshot: q.snapshot, context: q.context, key: q.key}
+		if r := again.served(c.flag, 0); r != nil && r.ErrorCode == "" {
+			step.Seen = r.Variant
+		}
+	default:
 		if v := q.find(c.by); v != nil {
 			step.Seen = string(v.AppendJSON(nil))
 		}

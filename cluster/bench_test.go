@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"slices"
@@ -99,7 +100,7 @@ func startBare(b *testing.B) *raft.Raft {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(b, err)
 		trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: bareStream{l}, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: time.Second, Logger: hclog.NewNullLogger()})
-		r, err := raft.NewRaft(c, &bareFSM{}, store, store, raft.NewInmemSnapshotStore(), trans)
+		r, err := raft.NewRaft(c, bareFSM{}, store, store, raft.NewInmemSnapshotStore(), trans)
 		require.NoError(b, err)
 		b.Cleanup(func() {
 			require.NoError(b, r.Shutdown().Error())
@@ -126,10 +127,12 @@ func (bareStream) Dial(a raft.ServerAddress, timeout time.Duration) (net.Conn, e
 	return net.DialTimeout("tcp", string(a), timeout)
 }
 
-type bareFSM struct{ raft.MockFSM }
+// bareFSM does nothing.
+type bareFSM struct{}
 
 func (bareFSM) Apply(*raft.Log) any                 { return nil }
 func (bareFSM) Snapshot() (raft.FSMSnapshot, error) { return &raft.MockSnapshot{}, nil }
+func (bareFSM) Restore(io.ReadCloser) error         { return nil }
 
 // BenchmarkVisible measures from the answer of a write on the leader until both followers show it, on an idle cluster.
 func BenchmarkVisible(b *testing.B) {

@@ -32,6 +32,7 @@ func (n *Node) takePart() error {
 		n.log.Info("bootstrap-expect is ignored: the data directory holds a cluster already", "bootstrap_expect", n.cfg.BootstrapExpect)
 	}
 	n.member.Store(n.configured())
+	n.network.serve()
 	n.goes(n.meet)
 	n.goes(n.enter)
 	n.goes(n.watchPeers)

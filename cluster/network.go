@@ -58,8 +58,6 @@ func (n *Node) openNetwork() error {
 	}
 	n.transport = newTransport(inner, n.onLeaderMessage)
 	n.transport.behind = n.announcer.again
-	w.wg.Add(1)
-	go w.accept()
 	return w.openGossip()
 }
 
@@ -89,8 +87,16 @@ func (n *Node) onLeaderMessage(a *raft.AppendEntriesRequest) {
 	}
 }
 
+// serve lets peers in, once raft is there to answer them.
+func (w *network) serve() {
+	w.wg.Add(1)
+	go func() {
+		defer w.wg.Done()
+		w.accept()
+	}()
+}
+
 func (w *network) accept() {
-	defer w.wg.Done()
 	waiting := make(chan struct{}, maxHandshakes)
 	for {
 		conn, err := w.listener.Accept()
@@ -276,10 +282,11 @@ func (w *network) addressOf(id string) string {
 	if a := w.gossip.peerAddress(id); a != "" {
 		return a
 	}
-	if w.node.raft == nil {
+	r := w.node.transport.raft.Load()
+	if r == nil {
 		return ""
 	}
-	for _, s := range w.node.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range r.GetConfiguration().Configuration().Servers {
 		if string(s.ID) == id {
 			return string(s.Address)
 		}

@@ -9,7 +9,7 @@
 //		c := clustertest.Start(t, clustertest.Options{Nodes: 3, Seed: 1})
 //		leader := c.WaitLeader()
 //		c.Isolate(leader)
-//		_, err := c.Node(2).Propose(t.Context(), proposal)
+//		_, err := c.Member(2).Node().Propose(t.Context(), proposal)
 //	})
 package clustertest
 
@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,16 +53,35 @@ type Cluster struct {
 
 // Member is one machine: it keeps its name and disk while processes come and go on it.
 type Member struct {
-	*cluster.Node            // the running process; nil while down
-	Store         *fsm.Store // of the running process
-	Name          string
-	Disk          *Disk
-	Wall          func() time.Time // its wall clock; nil: the bubble's
+	Name string
+	Disk *Disk
+	Wall func() time.Time // its wall clock; nil: the bubble's
 
+	process atomic.Pointer[process]
 	port    *port
 	address int // counts its moves to new addresses
 	number  int
 }
+
+// process is one life of a node.
+type process struct {
+	node  *cluster.Node
+	store *fsm.Store
+}
+
+// Node is the running process, nil while the member is down.
+func (m *Member) Node() *cluster.Node {
+	if p := m.process.Load(); p != nil {
+		return p.node
+	}
+	return nil
+}
+
+// State is what the running process serves.
+func (m *Member) State() *fsm.State { return m.process.Load().store.State() }
+
+// Store is the store of the running process.
+func (m *Member) Store() *fsm.Store { return m.process.Load().store }
 
 // Start runs a cluster inside the calling bubble and ends it with the test. It does not wait for a leader.
 func Start(t testing.TB, o Options) *Cluster {
@@ -101,8 +121,8 @@ func (c *Cluster) Join() *Member {
 	return m
 }
 
-// Node is the member with the given index.
-func (c *Cluster) Node(i int) *Member { return c.members[i] }
+// Member is the machine with the given index.
+func (c *Cluster) Member(i int) *Member { return c.members[i] }
 
 // Members are all machines, running or not.
 func (c *Cluster) Members() []*Member { return c.members }
@@ -120,7 +140,7 @@ func (c *Cluster) Names() []string {
 func (c *Cluster) Up() []*Member {
 	var up []*Member
 	for _, m := range c.members {
-		if m.Node != nil {
+		if m.Node() != nil {
 			up = append(up, m)
 		}
 	}
@@ -167,7 +187,7 @@ func (c *Cluster) TryStart(m *Member, expect int, seeds []string) error {
 	if err != nil {
 		return errors.Join(err, m.port.Close())
 	}
-	m.Node, m.Store = node, store
+	m.process.Store(&process{node, store})
 	return nil
 }
 
@@ -179,13 +199,13 @@ func (c *Cluster) Move(m *Member) { m.address++ }
 
 // Stop ends a member's process gracefully.
 func (c *Cluster) Stop(m *Member) {
-	if err := m.Node.Close(); err != nil {
+	if err := m.Node().Close(); err != nil {
 		c.t.Errorf("stop %s: %v", m.Name, err)
 	}
 	if err := m.port.Close(); err != nil {
 		c.t.Error(err)
 	}
-	m.Node = nil
+	m.process.Store(nil)
 }
 
 // Crash ends a member's process between two instructions: nothing it does from now on reaches disk or network.
@@ -194,8 +214,8 @@ func (c *Cluster) Crash(m *Member) {
 	if err := m.port.Close(); err != nil {
 		c.t.Error(err)
 	}
-	node, done := m.Node, make(chan struct{})
-	m.Node = nil
+	node, done := m.Node(), make(chan struct{})
+	m.process.Store(nil)
 	c.closing = append(c.closing, done)
 	go func() { // a real crash has no such end; here the goroutines must go
 		defer close(done)
@@ -220,7 +240,7 @@ func (c *Cluster) Leader() *Member {
 	var leader *Member
 	var term uint64
 	for _, m := range c.Up() {
-		if s := m.Status(); s.Role == "leader" && s.Term > term && m.Store.State().EstablishedTerm() == s.Term {
+		if s := m.Node().Status(); s.Role == "leader" && s.Term > term && m.State().EstablishedTerm() == s.Term {
 			leader, term = m, s.Term
 		}
 	}
@@ -233,7 +253,7 @@ func (c *Cluster) Wait(what string, limit time.Duration, ok func() bool) {
 	for start := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Since(start) > limit {
 			for _, m := range c.Up() {
-				c.t.Logf("%s: %+v", m.Name, m.Status())
+				c.t.Logf("%s: %+v", m.Name, m.Node().Status())
 			}
 			c.t.Fatalf("not within %s: %s", limit, what)
 		}
@@ -256,7 +276,7 @@ func (c *Cluster) WaitQuiet() {
 			return false
 		}
 		for _, m := range c.Up() {
-			if m.Store.State().Index() != leader.Store.State().Index() {
+			if m.State().Index() != leader.State().Index() {
 				return false
 			}
 		}
@@ -273,4 +293,9 @@ func (c *Cluster) close() {
 	for _, done := range c.closing {
 		<-done
 	}
+	time.Sleep(lingerTime)
 }
+
+// lingerTime lets memberlist's probes and raft's backoffs run out: they outlive Shutdown by design, and a bubble's time
+// stands still once its test function has returned.
+const lingerTime = time.Minute

@@ -27,15 +27,15 @@ func TestAWriteThroughAnyNodeIsReadOnThatNode(t *testing.T) {
 		c.WaitLeader()
 		for i, m := range c.Members() {
 			key := string(rune('a' + i))
-			receipt, err := m.Propose(t.Context(), put(t, key))
+			receipt, err := m.Node().Propose(t.Context(), put(t, key))
 			require.NoError(t, err)
-			require.GreaterOrEqual(t, m.Store.State().Index(), receipt.Revision)
-			require.True(t, has(m.Store.State(), key))
+			require.GreaterOrEqual(t, m.State().Index(), receipt.Revision)
+			require.True(t, has(m.State(), key))
 		}
 		c.WaitQuiet()
-		want := c.Node(0).Store.State().FullHash()
+		want := c.Member(0).State().FullHash()
 		for _, m := range c.Members() {
-			require.Equal(t, want, m.Store.State().FullHash())
+			require.Equal(t, want, m.State().FullHash())
 		}
 	})
 }
@@ -46,11 +46,11 @@ func TestAnIdleFollowerSeesACommitWithoutWaitingForTheNextHeartbeat(t *testing.T
 		leader := c.WaitLeader()
 		c.WaitQuiet()
 		time.Sleep(10 * time.Second)
-		receipt, err := leader.Propose(t.Context(), put(t, "a"))
+		receipt, err := leader.Node().Propose(t.Context(), put(t, "a"))
 		require.NoError(t, err)
 		start := time.Now()
 		for _, m := range c.Members() {
-			require.NoError(t, m.Store.Wait(t.Context(), receipt.Revision))
+			require.NoError(t, m.Store().Wait(t.Context(), receipt.Revision))
 		}
 		require.Less(t, time.Since(start), 5*time.Millisecond)
 	})

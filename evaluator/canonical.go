@@ -122,15 +122,20 @@ func (w *record) prose(f *Flag) {
 	tags := slices.Clone(f.Tags)
 	slices.Sort(tags)
 	w.texts("tags", slices.Compact(tags))
-	if len(f.Annotations) > 0 {
-		w.member("annotations", '{')
-		for _, name := range slices.Sorted(maps.Keys(f.Annotations)) {
-			w.comma()
-			w.b = append(appendString(w.b, name), ':')
-			w.b = appendString(w.b, f.Annotations[name])
-		}
-		w.close('}')
+	w.annotations(f.Annotations)
+}
+
+func (w *record) annotations(annotations map[string]string) {
+	if len(annotations) == 0 {
+		return
 	}
+	w.member("annotations", '{')
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		w.comma()
+		w.b = append(appendString(w.b, name), ':')
+		w.b = appendString(w.b, annotations[name])
+	}
+	w.close('}')
 }
 
 func (w *record) metadata(metadata map[string]Value) {
@@ -266,6 +271,7 @@ func appendSegment(dst []byte, s *Segment, prose bool) []byte {
 	if prose {
 		w.text("name", s.Name, "")
 		w.text("description", s.Description, "")
+		w.annotations(s.Annotations)
 	}
 	w.text("by", s.By, targetingKey)
 	w.texts("include", s.Include)

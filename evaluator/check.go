@@ -1,7 +1,9 @@
 package evaluator
 
 import (
+	"maps"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -109,6 +111,13 @@ func (c *checker) prose(at place, text, allowed string) {
 	}
 }
 
+func (c *checker) annotations(at place, annotations map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		c.line(at.at(name), name)
+		c.prose(at.at(name), annotations[name], "\n\r\t")
+	}
+}
+
 // about checks what does not take part in evaluation.
 func (c *checker) about(root *place, f *Flag) {
 	c.line(root.at("name"), f.Name)
@@ -118,11 +127,7 @@ func (c *checker) about(root *place, f *Flag) {
 	for i, tag := range f.Tags {
 		c.line(tags.nth(i), tag)
 	}
-	annotations := root.at("annotations")
-	for name, text := range f.Annotations {
-		c.line(annotations.at(name), name)
-		c.prose(annotations.at(name), text, "\n\r\t")
-	}
+	c.annotations(root.at("annotations"), f.Annotations)
 	metadata := root.at("metadata")
 	for _, m := range sortedMetadata(f.Metadata) {
 		c.metadata(metadata.at(m.Name), m)

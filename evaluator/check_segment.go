@@ -7,6 +7,7 @@ func (s *Segment) Check() Problems {
 	c.key(root.at("key"), s.Key)
 	c.line(root.at("name"), s.Name)
 	c.prose(root.at("description"), s.Description, "\n\r\t")
+	c.annotations(root.at("annotations"), s.Annotations)
 	if s.By != "" {
 		c.attribute(root.at("by"), s.By)
 	}

@@ -109,13 +109,14 @@ type Clause struct {
 
 // Segment is a named audience: two lists of keys, then rules of which one must match.
 type Segment struct {
-	Key         string        `json:"key"`
-	Name        string        `json:"name,omitempty"`
-	Description string        `json:"description,omitempty"`
-	By          string        `json:"by,omitempty"` // attribute looked up in the lists; empty means targetingKey
-	Include     []string      `json:"include,omitempty"`
-	Exclude     []string      `json:"exclude,omitempty"`
-	Rules       []SegmentRule `json:"rules,omitempty"`
+	Key         string            `json:"key"`
+	Name        string            `json:"name,omitempty"`
+	Description string            `json:"description,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"` // source facts kept by importers
+	By          string            `json:"by,omitempty"`          // attribute looked up in the lists; empty means targetingKey
+	Include     []string          `json:"include,omitempty"`
+	Exclude     []string          `json:"exclude,omitempty"`
+	Rules       []SegmentRule     `json:"rules,omitempty"`
 }
 
 // SegmentRule matches when every clause of If is true.

@@ -13,7 +13,7 @@ func DecodeSegment(m *hoistv1.Segment) (*evaluator.Segment, error) {
 		return nil, problem("", "segment.missing", "the request has no segment")
 	}
 	s := &evaluator.Segment{
-		Key: m.GetKey(), Name: m.GetName(), Description: m.GetDescription(), By: m.GetBy(),
+		Key: m.GetKey(), Name: m.GetName(), Description: m.GetDescription(), Annotations: m.GetAnnotations(), By: m.GetBy(),
 		Include: m.GetInclude(), Exclude: m.GetExclude(),
 	}
 	for i, r := range m.GetRules() {
@@ -29,7 +29,7 @@ func DecodeSegment(m *hoistv1.Segment) (*evaluator.Segment, error) {
 // EncodeSegment turns a segment into a message, member lists included.
 func EncodeSegment(s *evaluator.Segment) *hoistv1.Segment {
 	m := &hoistv1.Segment{
-		Key: s.Key, Name: s.Name, Description: s.Description, By: s.By, Include: s.Include, Exclude: s.Exclude,
+		Key: s.Key, Name: s.Name, Description: s.Description, Annotations: s.Annotations, By: s.By, Include: s.Include, Exclude: s.Exclude,
 	}
 	for _, r := range s.Rules {
 		m.Rules = append(m.Rules, &hoistv1.SegmentRule{If: encodeClauses(r.If)})

@@ -29,10 +29,12 @@ type Segment struct {
 	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Description string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// The attribute looked up in the lists; empty means targetingKey.
-	By            string         `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
-	Include       []string       `protobuf:"bytes,5,rep,name=include,proto3" json:"include,omitempty"`
-	Exclude       []string       `protobuf:"bytes,6,rep,name=exclude,proto3" json:"exclude,omitempty"`
-	Rules         []*SegmentRule `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	By      string         `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Include []string       `protobuf:"bytes,5,rep,name=include,proto3" json:"include,omitempty"`
+	Exclude []string       `protobuf:"bytes,6,rep,name=exclude,proto3" json:"exclude,omitempty"`
+	Rules   []*SegmentRule `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Source facts kept by importers.
+	Annotations   map[string]string `protobuf:"bytes,8,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,6 +114,13 @@ func (x *Segment) GetExclude() []string {
 func (x *Segment) GetRules() []*SegmentRule {
 	if x != nil {
 		return x.Rules
+	}
+	return nil
+}
+
+func (x *Segment) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
 	}
 	return nil
 }
@@ -722,7 +731,7 @@ var File_hoist_v1_segment_proto protoreflect.FileDescriptor
 
 const file_hoist_v1_segment_proto_rawDesc = "" +
 	"\n" +
-	"\x16hoist/v1/segment.proto\x12\bhoist.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\x1a\x13hoist/v1/flag.proto\"\xc2\x01\n" +
+	"\x16hoist/v1/segment.proto\x12\bhoist.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\x1a\x13hoist/v1/flag.proto\"\xc8\x02\n" +
 	"\aSegment\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -730,7 +739,11 @@ const file_hoist_v1_segment_proto_rawDesc = "" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x18\n" +
 	"\ainclude\x18\x05 \x03(\tR\ainclude\x12\x18\n" +
 	"\aexclude\x18\x06 \x03(\tR\aexclude\x12+\n" +
-	"\x05rules\x18\a \x03(\v2\x15.hoist.v1.SegmentRuleR\x05rules\"/\n" +
+	"\x05rules\x18\a \x03(\v2\x15.hoist.v1.SegmentRuleR\x05rules\x12D\n" +
+	"\vannotations\x18\b \x03(\v2\".hoist.v1.Segment.AnnotationsEntryR\vannotations\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +
 	"\vSegmentRule\x12 \n" +
 	"\x02if\x18\x01 \x03(\v2\x10.hoist.v1.ClauseR\x02if\"\xdb\x01\n" +
 	"\fSegmentState\x12+\n" +
@@ -792,7 +805,7 @@ func file_hoist_v1_segment_proto_rawDescGZIP() []byte {
 	return file_hoist_v1_segment_proto_rawDescData
 }
 
-var file_hoist_v1_segment_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_hoist_v1_segment_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_hoist_v1_segment_proto_goTypes = []any{
 	(*Segment)(nil),               // 0: hoist.v1.Segment
 	(*SegmentRule)(nil),           // 1: hoist.v1.SegmentRule
@@ -805,49 +818,51 @@ var file_hoist_v1_segment_proto_goTypes = []any{
 	(*PutSegmentRequest)(nil),     // 8: hoist.v1.PutSegmentRequest
 	(*DeleteSegmentRequest)(nil),  // 9: hoist.v1.DeleteSegmentRequest
 	(*SegmentReceipt)(nil),        // 10: hoist.v1.SegmentReceipt
-	(*Clause)(nil),                // 11: hoist.v1.Clause
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*ReadOptions)(nil),           // 13: hoist.v1.ReadOptions
-	(*Position)(nil),              // 14: hoist.v1.Position
-	(*WriteOptions)(nil),          // 15: hoist.v1.WriteOptions
-	(*Receipt)(nil),               // 16: hoist.v1.Receipt
-	(*HistoryRequest)(nil),        // 17: hoist.v1.HistoryRequest
-	(*RestoreRequest)(nil),        // 18: hoist.v1.RestoreRequest
-	(*HistoryResponse)(nil),       // 19: hoist.v1.HistoryResponse
+	nil,                           // 11: hoist.v1.Segment.AnnotationsEntry
+	(*Clause)(nil),                // 12: hoist.v1.Clause
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*ReadOptions)(nil),           // 14: hoist.v1.ReadOptions
+	(*Position)(nil),              // 15: hoist.v1.Position
+	(*WriteOptions)(nil),          // 16: hoist.v1.WriteOptions
+	(*Receipt)(nil),               // 17: hoist.v1.Receipt
+	(*HistoryRequest)(nil),        // 18: hoist.v1.HistoryRequest
+	(*RestoreRequest)(nil),        // 19: hoist.v1.RestoreRequest
+	(*HistoryResponse)(nil),       // 20: hoist.v1.HistoryResponse
 }
 var file_hoist_v1_segment_proto_depIdxs = []int32{
 	1,  // 0: hoist.v1.Segment.rules:type_name -> hoist.v1.SegmentRule
-	11, // 1: hoist.v1.SegmentRule.if:type_name -> hoist.v1.Clause
-	0,  // 2: hoist.v1.SegmentState.segment:type_name -> hoist.v1.Segment
-	12, // 3: hoist.v1.SegmentState.updated_at:type_name -> google.protobuf.Timestamp
-	13, // 4: hoist.v1.ListSegmentsRequest.read:type_name -> hoist.v1.ReadOptions
-	5,  // 5: hoist.v1.ListSegmentsResponse.segments:type_name -> hoist.v1.SegmentSummary
-	14, // 6: hoist.v1.ListSegmentsResponse.position:type_name -> hoist.v1.Position
-	2,  // 7: hoist.v1.SegmentSummary.state:type_name -> hoist.v1.SegmentState
-	13, // 8: hoist.v1.GetSegmentRequest.read:type_name -> hoist.v1.ReadOptions
-	2,  // 9: hoist.v1.GetSegmentResponse.state:type_name -> hoist.v1.SegmentState
-	14, // 10: hoist.v1.GetSegmentResponse.position:type_name -> hoist.v1.Position
-	0,  // 11: hoist.v1.PutSegmentRequest.segment:type_name -> hoist.v1.Segment
-	15, // 12: hoist.v1.PutSegmentRequest.write:type_name -> hoist.v1.WriteOptions
-	15, // 13: hoist.v1.DeleteSegmentRequest.write:type_name -> hoist.v1.WriteOptions
-	16, // 14: hoist.v1.SegmentReceipt.receipt:type_name -> hoist.v1.Receipt
-	3,  // 15: hoist.v1.SegmentService.List:input_type -> hoist.v1.ListSegmentsRequest
-	6,  // 16: hoist.v1.SegmentService.Get:input_type -> hoist.v1.GetSegmentRequest
-	8,  // 17: hoist.v1.SegmentService.Put:input_type -> hoist.v1.PutSegmentRequest
-	9,  // 18: hoist.v1.SegmentService.Delete:input_type -> hoist.v1.DeleteSegmentRequest
-	17, // 19: hoist.v1.SegmentService.History:input_type -> hoist.v1.HistoryRequest
-	18, // 20: hoist.v1.SegmentService.Restore:input_type -> hoist.v1.RestoreRequest
-	4,  // 21: hoist.v1.SegmentService.List:output_type -> hoist.v1.ListSegmentsResponse
-	7,  // 22: hoist.v1.SegmentService.Get:output_type -> hoist.v1.GetSegmentResponse
-	10, // 23: hoist.v1.SegmentService.Put:output_type -> hoist.v1.SegmentReceipt
-	10, // 24: hoist.v1.SegmentService.Delete:output_type -> hoist.v1.SegmentReceipt
-	19, // 25: hoist.v1.SegmentService.History:output_type -> hoist.v1.HistoryResponse
-	10, // 26: hoist.v1.SegmentService.Restore:output_type -> hoist.v1.SegmentReceipt
-	21, // [21:27] is the sub-list for method output_type
-	15, // [15:21] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 1: hoist.v1.Segment.annotations:type_name -> hoist.v1.Segment.AnnotationsEntry
+	12, // 2: hoist.v1.SegmentRule.if:type_name -> hoist.v1.Clause
+	0,  // 3: hoist.v1.SegmentState.segment:type_name -> hoist.v1.Segment
+	13, // 4: hoist.v1.SegmentState.updated_at:type_name -> google.protobuf.Timestamp
+	14, // 5: hoist.v1.ListSegmentsRequest.read:type_name -> hoist.v1.ReadOptions
+	5,  // 6: hoist.v1.ListSegmentsResponse.segments:type_name -> hoist.v1.SegmentSummary
+	15, // 7: hoist.v1.ListSegmentsResponse.position:type_name -> hoist.v1.Position
+	2,  // 8: hoist.v1.SegmentSummary.state:type_name -> hoist.v1.SegmentState
+	14, // 9: hoist.v1.GetSegmentRequest.read:type_name -> hoist.v1.ReadOptions
+	2,  // 10: hoist.v1.GetSegmentResponse.state:type_name -> hoist.v1.SegmentState
+	15, // 11: hoist.v1.GetSegmentResponse.position:type_name -> hoist.v1.Position
+	0,  // 12: hoist.v1.PutSegmentRequest.segment:type_name -> hoist.v1.Segment
+	16, // 13: hoist.v1.PutSegmentRequest.write:type_name -> hoist.v1.WriteOptions
+	16, // 14: hoist.v1.DeleteSegmentRequest.write:type_name -> hoist.v1.WriteOptions
+	17, // 15: hoist.v1.SegmentReceipt.receipt:type_name -> hoist.v1.Receipt
+	3,  // 16: hoist.v1.SegmentService.List:input_type -> hoist.v1.ListSegmentsRequest
+	6,  // 17: hoist.v1.SegmentService.Get:input_type -> hoist.v1.GetSegmentRequest
+	8,  // 18: hoist.v1.SegmentService.Put:input_type -> hoist.v1.PutSegmentRequest
+	9,  // 19: hoist.v1.SegmentService.Delete:input_type -> hoist.v1.DeleteSegmentRequest
+	18, // 20: hoist.v1.SegmentService.History:input_type -> hoist.v1.HistoryRequest
+	19, // 21: hoist.v1.SegmentService.Restore:input_type -> hoist.v1.RestoreRequest
+	4,  // 22: hoist.v1.SegmentService.List:output_type -> hoist.v1.ListSegmentsResponse
+	7,  // 23: hoist.v1.SegmentService.Get:output_type -> hoist.v1.GetSegmentResponse
+	10, // 24: hoist.v1.SegmentService.Put:output_type -> hoist.v1.SegmentReceipt
+	10, // 25: hoist.v1.SegmentService.Delete:output_type -> hoist.v1.SegmentReceipt
+	20, // 26: hoist.v1.SegmentService.History:output_type -> hoist.v1.HistoryResponse
+	10, // 27: hoist.v1.SegmentService.Restore:output_type -> hoist.v1.SegmentReceipt
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_hoist_v1_segment_proto_init() }
@@ -863,7 +878,7 @@ func file_hoist_v1_segment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hoist_v1_segment_proto_rawDesc), len(file_hoist_v1_segment_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

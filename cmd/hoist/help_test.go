@@ -54,14 +54,17 @@ var fence = regexp.MustCompile("(?s)```sh\n(.*?)```")
 func shellLines(page string) []string {
 	var lines []string
 	for _, block := range fence.FindAllStringSubmatch(page, -1) {
-		lines = append(lines, strings.Split(block[1], "\n")...)
+		lines = append(lines, strings.Split(strings.ReplaceAll(block[1], "\\\n", " "), "\n")...)
 	}
 	return lines
 }
 
+var redirection = regexp.MustCompile(`\d?>\s*\S+`)
+
 // hoistCalls finds the calls of hoist in a line of shell; pipes and substitutions separate them.
 func hoistCalls(line string) [][]string {
 	line, _, _ = strings.Cut(line, "  #")
+	line = redirection.ReplaceAllString(line, "")
 	var calls [][]string
 	for _, part := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune("|;&()<>", r) }) {
 		words := shellWords(part)

@@ -128,17 +128,20 @@ func (g *gossip) describe() meta {
 	return m
 }
 
-// update tells the others when what this node says of itself has changed.
-func (g *gossip) update() error {
+// spread tells the others when what this node says of itself has changed. What it cannot tell now travels with the next
+// full exchange.
+func (g *gossip) spread() {
 	now := g.describe()
 	g.mu.Lock()
 	same := now == g.own
 	g.own = now
 	g.mu.Unlock()
 	if same {
-		return nil
+		return
 	}
-	return g.list.UpdateNode(time.Second)
+	if err := g.list.UpdateNode(time.Second); err != nil {
+		g.node.log.Debug("gossip did not spread this node's description yet", "error", err)
+	}
 }
 
 // NodeMeta implements memberlist.Delegate.

@@ -94,5 +94,8 @@ func (n *Node) learn() error {
 		return err
 	}
 	n.identity.Store(&id)
+	if n.network != nil && n.network.gossip != nil {
+		n.spawn(func() { n.network.gossip.spread() }) // strangers must see at once whose this node is
+	}
 	return nil
 }

@@ -106,9 +106,7 @@ func (n *Node) watchPeers() {
 		}
 		round.Wait()
 		n.metrics.offset.Set(n.clockCorrection().Seconds())
-		if err := n.network.gossip.update(); err != nil {
-			n.log.Debug("gossip did not spread this node's description yet", "error", err)
-		}
+		n.network.gossip.spread()
 	}
 }
 

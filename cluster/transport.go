@@ -121,6 +121,9 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 
 // AppendEntries sends with the commit index of now, and notes what the follower stored and was told.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if t.closed() {
+		return raft.ErrTransportShutdown
+	}
 	t.freshen(req)
 	err := t.RaftTransport.AppendEntries(id, target, req, resp)
 	if err != nil || !resp.Success || req.PrevLogEntry == 0 && len(req.Entries) == 0 {
@@ -136,6 +139,32 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, r
 		t.behind()
 	}
 	return nil
+}
+
+// RequestVote and RequestPreVote end with the transport, as AppendEntries does: a node cut off from its peers for the
+// sake of a hung disk must neither lead nor be elected, and raft's own transport goes on dialing after its Close.
+func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if t.closed() {
+		return raft.ErrTransportShutdown
+	}
+	return t.RaftTransport.RequestVote(id, target, req, resp)
+}
+
+// RequestPreVote is like RequestVote.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if t.closed() {
+		return raft.ErrTransportShutdown
+	}
+	return t.RaftTransport.RequestPreVote(id, target, req, resp)
+}
+
+func (t *transport) closed() bool {
+	select {
+	case <-t.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // wants tells whether the follower has the entry at index and does not know that it is committed.

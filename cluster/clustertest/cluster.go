@@ -103,12 +103,13 @@ func Start(t testing.TB, o Options) *Cluster {
 	c := &Cluster{Network: NewNetwork(o.Seed), t: t, options: o}
 	t.Cleanup(c.close)
 	for range o.Nodes {
-		c.start(c.add(), o.Nodes)
+		c.start(c.Add(), o.Nodes)
 	}
 	return c
 }
 
-func (c *Cluster) add() *Member {
+// Add puts one more machine there, without a process.
+func (c *Cluster) Add() *Member {
 	m := &Member{Name: fmt.Sprintf("n%d", len(c.members)+1), Disk: NewDisk(), number: len(c.members) + 1}
 	c.members = append(c.members, m)
 	return m
@@ -116,7 +117,7 @@ func (c *Cluster) add() *Member {
 
 // Join starts one more node, which asks to be let in.
 func (c *Cluster) Join() *Member {
-	m := c.add()
+	m := c.Add()
 	c.start(m, 0)
 	return m
 }
@@ -152,8 +153,8 @@ func (m *Member) gossipIP() net.IP    { return net.IPv4(10, byte(m.address), 0, 
 
 const gossipPort = 7702
 
-// seeds are the gossip addresses of all members.
-func (c *Cluster) seeds() []string {
+// Seeds are the gossip addresses of all members.
+func (c *Cluster) Seeds() []string {
 	var seeds []string
 	for _, m := range c.members {
 		seeds = append(seeds, fmt.Sprintf("%s:%d", m.gossipIP(), gossipPort))
@@ -162,7 +163,7 @@ func (c *Cluster) seeds() []string {
 }
 
 func (c *Cluster) start(m *Member, expect int) {
-	if err := c.TryStart(m, expect, c.seeds()); err != nil {
+	if err := c.TryStart(m, expect, c.Seeds()); err != nil {
 		c.t.Fatalf("start %s: %v", m.Name, err)
 	}
 }

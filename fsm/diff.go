@@ -144,25 +144,11 @@ func (x *differ) deletions(to Content, prune bool) (early, late []Command) {
 	if !prune {
 		return nil, nil
 	}
-	kept, folded := map[string]bool{}, map[string]bool{}
+	folded := map[string]bool{}
 	for _, f := range to.Flags {
-		kept[nodeName(ObjectFlag, f.Key)], folded[indexKey(ObjectFlag, f.Key)] = true, true
+		folded[indexKey(ObjectFlag, f.Key)] = true
 	}
-	for _, s := range to.Segments {
-		kept[nodeName(ObjectSegment, s.Key)] = true
-	}
-	gone := map[string]Command{}
-	var names []string
-	for _, r := range x.from.Flags() {
-		if node := nodeName(ObjectFlag, r.Key); !kept[node] {
-			gone[node], names = DeleteFlag{Scope: x.scope, Key: r.Key}, append(names, node)
-		}
-	}
-	for _, r := range x.from.Segments() {
-		if node := nodeName(ObjectSegment, r.Key); !kept[node] {
-			gone[node], names = DeleteSegment{Scope: x.scope, Key: r.Key}, append(names, node)
-		}
-	}
+	gone, names := x.gone(to)
 	done := map[string]bool{}
 	var visit func(node string)
 	visit = func(node string) {
@@ -184,4 +170,28 @@ func (x *differ) deletions(to Content, prune bool) (early, late []Command) {
 		visit(node)
 	}
 	return early, late
+}
+
+// gone gives the deletion for each node that to does not have, and their names in order.
+func (x *differ) gone(to Content) (map[string]Command, []string) {
+	kept := map[string]bool{}
+	for _, f := range to.Flags {
+		kept[nodeName(ObjectFlag, f.Key)] = true
+	}
+	for _, s := range to.Segments {
+		kept[nodeName(ObjectSegment, s.Key)] = true
+	}
+	gone := map[string]Command{}
+	var names []string
+	for _, r := range x.from.Flags() {
+		if node := nodeName(ObjectFlag, r.Key); !kept[node] {
+			gone[node], names = DeleteFlag{Scope: x.scope, Key: r.Key}, append(names, node)
+		}
+	}
+	for _, r := range x.from.Segments() {
+		if node := nodeName(ObjectSegment, r.Key); !kept[node] {
+			gone[node], names = DeleteSegment{Scope: x.scope, Key: r.Key}, append(names, node)
+		}
+	}
+	return gone, names
 }

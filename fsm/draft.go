@@ -35,6 +35,7 @@ type touch struct {
 	reason    string             // given with it
 	flag      *evaluator.Flag    // what now holds, decoded; nil until somebody asks
 	segment   *evaluator.Segment // likewise
+	ready     *prepared          // set while now is what was prepared
 }
 
 func (d *draft) run(c Command) error {
@@ -235,7 +236,7 @@ func (d *draft) compile() (evaluator.Changes, error) {
 		case t.now == nil:
 			changes.RemovedSegments = append(changes.RemovedSegments, t.key)
 		case t.kind == ObjectFlag:
-			compiled, err := evaluator.Compile(effective(t.declared(), t.exposures))
+			compiled, err := t.compile()
 			if err != nil {
 				return changes, d.refused(t, err)
 			}
@@ -249,6 +250,13 @@ func (d *draft) compile() (evaluator.Changes, error) {
 		}
 	}
 	return changes, nil
+}
+
+func (t *touch) compile() (*evaluator.Compiled, error) {
+	if t.ready != nil && len(t.exposures) == 0 {
+		return t.ready.compiled, nil
+	}
+	return evaluator.Compile(effective(t.declared(), t.exposures))
 }
 
 // refused turns what the evaluator says about a definition into the answer of the write.

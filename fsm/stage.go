@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -26,7 +27,8 @@ type stagedChange struct {
 	bytes    int
 	hash     digest // chain over parts
 	commands []Command
-	fragment []byte // of a command whose last fragment has not come
+	ready    []*prepared // what of each command could be worked out early; nil where nothing
+	fragment []byte      // of a command whose last fragment has not come
 }
 
 func stageChain(previous digest, part []byte) digest {
@@ -86,7 +88,7 @@ func (d *draft) stage(c Stage) error {
 	if err := d.stagedRoom(c, i, len(part)); err != nil {
 		return err
 	}
-	next, err := old.with(c, part, s.now)
+	next, err := old.with(c, part, s.now, d.before)
 	if err != nil {
 		return err
 	}
@@ -113,12 +115,12 @@ func (d *draft) stagedRoom(c Stage, i, bytes int) error {
 	return nil
 }
 
-// with is the change with one part more.
-func (s *stagedChange) with(c Stage, part []byte, now int64) (*stagedChange, error) {
+// with is the change with one part more. What its commands say about e as it is now is worked out at once.
+func (s *stagedChange) with(c Stage, part []byte, now int64, e *Environment) (*stagedChange, error) {
 	next := *s
 	next.at, next.bytes, next.hash = now, s.bytes+len(part), stageChain(s.hash, part)
 	next.parts = append(slices.Clip(s.parts), slices.Clone(part))
-	next.commands = append(slices.Clip(s.commands), c.Commands...)
+	next.add(e, c.Commands...)
 	if len(c.Fragment) > 0 {
 		next.fragment = append(slices.Clip(s.fragment), c.Fragment...)
 	}
@@ -138,8 +140,58 @@ func (s *stagedChange) with(c Stage, part []byte, now int64) (*stagedChange, err
 		return nil, &Error{Kind: KindInvalid, Op: c.Verb(), Target: whole.target().String(), Problems: problems,
 			Detail: "the change breaks rules; correct the named fields"}
 	}
-	next.commands = append(next.commands, whole)
+	next.add(e, whole)
 	return &next, nil
+}
+
+func (s *stagedChange) add(e *Environment, commands ...Command) {
+	s.commands, s.ready = slices.Clip(s.commands), slices.Clip(s.ready)
+	for _, c := range commands {
+		s.commands, s.ready = append(s.commands, c), append(s.ready, prepare(e, c))
+	}
+}
+
+// prepared is a staged flag as it will be stored, worked out against the flag that stood there when it was staged. A
+// commit takes it only if that one still stands, so it is a shortcut and never another result.
+type prepared struct {
+	base     *item // nil: there was none
+	flag     *evaluator.Flag
+	item     *item
+	digest   digest
+	compiled *evaluator.Compiled
+}
+
+func prepare(e *Environment, c Command) *prepared {
+	put, ok := c.(PutFlag)
+	if !ok {
+		return nil
+	}
+	r := &prepared{}
+	var old *evaluator.Flag
+	if it, ok := e.item(ObjectFlag, put.Flag.Key); ok {
+		r.base, old = it, it.Flag()
+	}
+	r.flag = put.Flag.Settle(old)
+	r.item = newItem(put.Flag.Key, r.flag.Canonical(), r.flag.References())
+	r.digest = digestOf(r.item.Record)
+	var err error
+	if r.compiled, err = evaluator.Compile(r.flag); err != nil {
+		return nil // the commit finds the same and says so
+	}
+	return r
+}
+
+// take uses what was prepared, if it still holds.
+func (t *touch) take(c Command, r *prepared) bool {
+	if r == nil || t.now != r.base || t.before != r.base || len(t.exposures) > 0 {
+		return false
+	}
+	if t.now != nil && bytes.Equal(t.now.Record, r.item.Record) {
+		return true
+	}
+	fresh := *r.item
+	t.now, t.verb, t.flag, t.ready = &fresh, c.Verb(), r.flag, r
+	return true
 }
 
 func (d *draft) commit(c Commit) error {
@@ -154,7 +206,28 @@ func (d *draft) commit(c Commit) error {
 			Detail: fmt.Sprintf("change %q is staged in %d parts with another hash; send it again under a new id", c.Change, len(change.parts))}
 	}
 	s.dropStaged(i)
-	return d.batch(change.commands)
+	for n, inner := range change.commands {
+		if put, ok := inner.(PutFlag); ok && d.quick(put, change.ready[n]) {
+			continue
+		}
+		if err := d.do(inner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quick stores a flag as it was prepared; false means that the long way has to be gone.
+func (d *draft) quick(c PutFlag, r *prepared) bool {
+	t := d.at(ObjectFlag, c.Flag.Key)
+	if r == nil {
+		return false
+	}
+	var old *evaluator.Flag
+	if t.now != nil {
+		old = t.declared()
+	}
+	return d.mayPut(c, t, c.Flag, old) == nil && t.take(c, r)
 }
 
 func checkStage(c Stage) evaluator.Problems {

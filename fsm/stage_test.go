@@ -2,11 +2,14 @@ package fsm_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
@@ -128,4 +131,40 @@ func TestFewBigWritesAtOnce(t *testing.T) {
 	}
 	stage.Change = "change-8"
 	n.refuse(fsm.KindConflict, stage)
+}
+
+// What was worked out when a flag was staged is a shortcut only: whatever happens before the commit, the result is
+// that of the same commands in one batch.
+func TestCommitEqualsTheBatchWhateverHappenedMeanwhile(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		staged, direct := newNode(t), newNode(t)
+		drawLog(rt, staged, 10)
+		direct.store.Apply(staged.log[1:])
+		direct.now, direct.ids = staged.now, staged.ids
+		var commands []fsm.Command
+		for range rapid.IntRange(1, 4).Draw(rt, "size") {
+			commands = append(commands, drawCommand(rt, 0))
+		}
+		stage := fsm.Stage{Scope: dev, Change: "change", Commands: commands}
+		encoded := staged.encode(stage)
+		if staged.apply(staged.proposal(stage)).Err != nil {
+			rt.Skip("refused without looking at the state")
+		}
+		direct.now, direct.ids = staged.now, staged.ids
+		for range rapid.IntRange(0, 3).Draw(rt, "meanwhile") {
+			c := drawCommand(rt, 0)
+			staged.apply(staged.proposal(c))
+			direct.apply(direct.proposal(c))
+		}
+		hash := sha256.Sum256(append(make([]byte, 32), encoded...))
+		a := staged.apply(staged.proposal(fsm.Commit{Scope: dev, Change: "change", Parts: 1, Hash: hex.EncodeToString(hash[:])}))
+		b := direct.apply(direct.proposal(fsm.Batch{Scope: dev, Commands: commands}))
+		require.Equal(rt, a.Err == nil, b.Err == nil, "%v %v", a.Err, b.Err)
+		require.Equal(rt, a.Receipt.Changed, b.Receipt.Changed)
+		require.Equal(rt, direct.env().DeclaredHash(), staged.env().DeclaredHash())
+		require.Equal(rt, direct.store.State().DomainHash(), staged.store.State().DomainHash())
+		for _, key := range []string{"a", "b", "c", "A"} {
+			require.Equal(rt, direct.eval(key).Variant, staged.eval(key).Variant)
+		}
+	})
 }

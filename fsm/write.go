@@ -13,11 +13,17 @@ func (t *touch) define(c Command, record []byte, refs evaluator.References) {
 	if t.now != nil && bytes.Equal(t.now.Record, record) {
 		return
 	}
-	t.now = &item{FlagRecord: FlagRecord{Key: t.key, Record: record}}
+	t.now = newItem(t.key, record, refs)
+	t.verb, t.flag, t.segment, t.ready = c.Verb(), nil, nil, nil
+}
+
+// newItem is an item that flush has yet to stamp.
+func newItem(key string, record []byte, refs evaluator.References) *item {
+	it := &item{FlagRecord: FlagRecord{Key: key, Record: record}}
 	if len(refs.Flags)+len(refs.Segments) > 0 {
-		t.now.refs = &refs
+		it.refs = &refs
 	}
-	t.verb, t.flag, t.segment = c.Verb(), nil, nil
+	return it
 }
 
 // remove deletes a flag with its exposures, or a segment. Its history stays.
@@ -27,7 +33,7 @@ func (d *draft) remove(c Command) error {
 	if t.now == nil {
 		return missingItem(c)
 	}
-	t.now, t.flag, t.segment, t.exposures, t.verb = nil, nil, nil, nil, c.Verb()
+	t.now, t.flag, t.segment, t.ready, t.exposures, t.verb = nil, nil, nil, nil, nil, c.Verb()
 	return nil
 }
 
@@ -110,7 +116,7 @@ func (w *flusher) grow(t *touch) []version {
 	w.unbury(node)
 	added := version{Version: Version{Revision: w.state.index, At: w.state.now, Actor: w.proposal.Actor, Verb: t.verb}}
 	if t.now != nil {
-		added.Record, added.digest = t.now.Record, digestOf(t.now.Record)
+		added.Record, added.digest = t.now.Record, t.digest()
 	}
 	w.state.rest.add(versionLeaf(w.env, node, added))
 	grown := append(slices.Clip(old), added)
@@ -119,6 +125,13 @@ func (w *flusher) grow(t *touch) []version {
 		w.state.rest.remove(versionLeaf(w.env, node, v))
 	}
 	return slices.Clip(grown[drop:])
+}
+
+func (t *touch) digest() digest {
+	if t.ready != nil {
+		return t.ready.digest
+	}
+	return digestOf(t.now.Record)
 }
 
 // maxGraves bounds the histories of deleted items per environment.

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,7 +132,7 @@ func (d *describer) prose(old, now *evaluator.Flag) {
 	if old.Description != now.Description {
 		d.say("description changed")
 	}
-	if fmt.Sprint(old.Annotations) != fmt.Sprint(now.Annotations) {
+	if !maps.Equal(old.Annotations, now.Annotations) {
 		d.say("annotations changed")
 	}
 	if !sameMetadata(old.Metadata, now.Metadata) {
@@ -298,6 +299,12 @@ func (d *describer) segment(old, now *evaluator.Segment) {
 		d.say("rules changed")
 	}
 	d.change("name", old.Name, now.Name)
+	if old.Description != now.Description {
+		d.say("description changed")
+	}
+	if !maps.Equal(old.Annotations, now.Annotations) {
+		d.say("annotations changed")
+	}
 	if len(d.lines) == before {
 		d.say("changed")
 	}

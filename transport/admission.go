@@ -100,5 +100,9 @@ func (p *pacedWriter) Flush() {
 	}
 }
 
+// end gives the last bytes of the response, which net/http writes after the handler, their own 10 s: the deadline of the
+// last write has long passed on a quiet stream.
+func (p *pacedWriter) end() { _ = p.control.SetWriteDeadline(time.Now().Add(writeDeadline)) }
+
 // Unwrap lets http.ResponseController reach the connection.
 func (p *pacedWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }

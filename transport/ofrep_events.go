@@ -36,6 +36,7 @@ func (o *ofrep) events(w http.ResponseWriter, r *http.Request) {
 	defer expire()
 	start := first(r.Header, "Last-Event-Id", query.Get("since"))
 	paced := newPacedWriter(w)
+	defer paced.end()
 	o.openStream(paced)
 	s := eventStream{out: paced, notified: o.server.meters.notified.Observe}
 	s.run(ctx, p.live, start)

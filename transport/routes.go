@@ -60,7 +60,11 @@ func withBody(common []connect.HandlerOption, limit int) []connect.HandlerOption
 
 // paced serves a stream: no deadline as a whole, 10 s for each write.
 func paced(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(newPacedWriter(w), r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := newPacedWriter(w)
+		defer p.end()
+		h.ServeHTTP(p, r)
+	})
 }
 
 // recovered turns a panic into an internal error; the process and its other requests go on.

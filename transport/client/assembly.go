@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -103,9 +104,26 @@ func apply(s *evaluator.Snapshot, d *hoistv1.Difference, flags []revised[*evalua
 		if at == d.GetTo() {
 			c.RemovedFlags, c.RemovedSegments = removed(d.GetRemovals())
 		}
-		s = s.With(c)
+		s = s.With(again(s, c)).With(c)
 	}
 	return s
+}
+
+// again removes what c puts as it already is. Such a record was removed and came back between two frames; without this it
+// would not count as changed, and keep its old revision.
+func again(s *evaluator.Snapshot, c evaluator.Changes) evaluator.Changes {
+	out := evaluator.Changes{Revision: c.Revision, At: c.At}
+	for _, f := range c.Flags {
+		if have, revision, ok := s.Flag(f.Key()); ok && revision < c.Revision && bytes.Equal(have.Record(), f.Record()) {
+			out.RemovedFlags = append(out.RemovedFlags, f.Key())
+		}
+	}
+	for _, g := range c.Segments {
+		if have, revision, ok := s.Segment(g.Key()); ok && revision < c.Revision && bytes.Equal(have.Record(), g.Record()) {
+			out.RemovedSegments = append(out.RemovedSegments, g.Key())
+		}
+	}
+	return out
 }
 
 func removed(list []*hoistv1.Removal) (flags, segments []string) {

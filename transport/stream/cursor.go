@@ -103,6 +103,7 @@ func (c *Cursor) goAway(reason string) error {
 func (c *Cursor) catchUp(ctx context.Context) error {
 	f := c.feed
 	c.at = f.tail.Load()
+	given := c.again
 	c.again = false
 	applied := f.hub.cfg.Applied()
 	now := f.live.Snapshot()
@@ -110,7 +111,7 @@ func (c *Cursor) catchUp(ctx context.Context) error {
 		return ErrRestored
 	}
 	if c.epoch != "" {
-		frames, ok, err := f.since(now, c.own)
+		frames, ok, err := f.since(now, c.own, given)
 		if err != nil {
 			return err
 		}

@@ -136,8 +136,9 @@ func (f *feed) append(n *node) {
 }
 
 // since returns the difference from a revision to snapshot s, encoded once for all who ask; false when only a snapshot
-// helps, or is the smaller answer.
-func (f *feed) since(s *evaluator.Snapshot, from uint64) ([]*Frame, bool, error) {
+// helps, or is the smaller answer. Whoever was just given the snapshot gets the difference from there whatever its size:
+// the snapshot is not rebuilt for a while, and would lead back to the same place.
+func (f *feed) since(s *evaluator.Snapshot, from uint64, snapshotGiven bool) ([]*Frame, bool, error) {
 	f.misses.Lock()
 	defer f.misses.Unlock()
 	if f.missFor != s {
@@ -147,7 +148,8 @@ func (f *feed) since(s *evaluator.Snapshot, from uint64) ([]*Frame, bool, error)
 		return frames, true, nil
 	}
 	d, ok := s.Since(from)
-	if !ok || len(d.Flags)+len(d.Segments)+len(d.RemovedFlags)+len(d.RemovedSegments) > s.Len()+len(s.Segments()) {
+	records := len(d.Flags) + len(d.Segments) + len(d.RemovedFlags) + len(d.RemovedSegments)
+	if !ok || !snapshotGiven && records > s.Len()+len(s.Segments()) {
 		return nil, false, nil
 	}
 	var frames []*Frame

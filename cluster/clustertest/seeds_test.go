@@ -21,7 +21,11 @@ const seeds = 10
 // The property every other promise stands on: whatever breaks, what was acknowledged stays, what was refused never
 // happened, each request has one effect, and after healing everybody agrees and goes on.
 func TestAcknowledgedWritesSurviveRandomFaults(t *testing.T) {
-	for seed := range uint64(seeds) {
+	count := uint64(seeds)
+	if testing.Short() {
+		count = 2
+	}
+	for seed := range count {
 		t.Run(fmt.Sprint("seed ", seed+1), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { runSeed(t, seed+1) })
 		})

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -70,12 +72,24 @@ func replay(stores *Stores, m *machine, upTo uint64) error {
 			return fmt.Errorf("load snapshot %s: %w", meta.ID, err)
 		}
 		from = meta.Index + 1
+		m.snapshotAt.Store(snapshotTime(meta.ID))
 	}
 	last, err := stores.Log.LastIndex()
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
 	}
 	return replayLog(stores.Log, m, from, min(upTo, last))
+}
+
+// snapshotTime reads when a snapshot was made, in unix nanoseconds, out of the name raft's file store gives it:
+// term-index-milliseconds. Another name says nothing.
+func snapshotTime(id string) int64 {
+	parts := strings.Split(id, "-")
+	ms, err := strconv.ParseInt(parts[len(parts)-1], 10, 64)
+	if err != nil || len(parts) != 3 {
+		return 0
+	}
+	return ms * int64(time.Millisecond)
 }
 
 func replayLog(log raft.LogStore, m *machine, from, to uint64) error {

@@ -210,12 +210,27 @@ func (n *Node) clusterID() string {
 	return n.identity.Load().ClusterID
 }
 
-const drainFor = 5 * time.Second
+const (
+	drainFor = 5 * time.Second
+	closeFor = 15 * time.Second
+)
 
 // Close stops gracefully: it accepts no more writes, hands leadership on, lets what is in flight finish (5 s at most)
 // and releases the data directory. The node stays in the configuration, and takes part again when it is opened.
+//
+// A disk that hangs would keep it waiting for ever, so after 15 s it gives up with an error: the process should end then.
 func (n *Node) Close() error {
-	n.closeOnce.Do(func() { n.closeErr = n.close() })
+	n.closeOnce.Do(func() {
+		done := make(chan error, 1)
+		go func() { done <- n.close() }()
+		limit := time.NewTimer(closeFor)
+		defer limit.Stop()
+		select {
+		case n.closeErr = <-done:
+		case <-limit.C:
+			n.closeErr = fmt.Errorf("close: not done after %s; does the disk hang?", closeFor)
+		}
+	})
 	return n.closeErr
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -167,11 +168,18 @@ func (n *Node) complete(m Member, leads bool, now time.Time) Member {
 	return m
 }
 
-// Snapshot writes a snapshot of the local state and shortens the log; it gives the snapshot's index.
+// Snapshot writes a snapshot of the local state and shortens the log; it gives the index the newest snapshot reaches to.
 func (n *Node) Snapshot(ctx context.Context) (index uint64, err error) {
-	future := n.raft.Snapshot()
-	if err := n.await(ctx, future); err != nil && err != raft.ErrNothingNewToSnapshot {
+	err = n.await(ctx, n.raft.Snapshot())
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return 0, fmt.Errorf("snapshot: %w", err)
 	}
-	return n.cfg.Store.State().Index(), nil
+	list, err := n.stores.Snapshots.List()
+	if err != nil {
+		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	if len(list) == 0 {
+		return 0, errors.New("snapshot: nothing is applied yet")
+	}
+	return list[0].Index, nil
 }

@@ -166,7 +166,7 @@ func (a *app) loadShop(ctx context.Context, addr string) error {
 	if err := awaitLeader(ctx, n); err != nil {
 		return err
 	}
-	shop, err := shopManifest()
+	shop, err := a.shopManifest()
 	if err != nil {
 		return err
 	}

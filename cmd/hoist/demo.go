@@ -112,7 +112,7 @@ func (a *app) raiseCluster(ctx context.Context, r *rehearsal) error {
 		}
 		return err
 	}
-	shop, err := shopManifest()
+	shop, err := a.shopManifest()
 	if err != nil {
 		return err
 	}
@@ -138,12 +138,12 @@ func (a *app) raiseCluster(ctx context.Context, r *rehearsal) error {
 	return nil
 }
 
-func shopManifest() (*hoistv1.Manifest, error) {
+func (a *app) shopManifest() (*hoistv1.Manifest, error) {
 	tree, err := fs.Sub(examples.Files(), "shop")
 	if err != nil {
 		return nil, fmt.Errorf("opening the sample flags: %w", err)
 	}
-	content, err := readTree(tree, "examples/shop")
+	content, err := a.readTree(tree, ".", "examples/shop")
 	if err != nil {
 		return nil, err
 	}

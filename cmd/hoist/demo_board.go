@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -17,6 +18,7 @@ type board struct {
 	events []string // the last few, for the table
 	before []int64  // evaluations per node at the last drawing
 	at     time.Time
+	drawn  int // lines of the last picture
 }
 
 func newBoard(a *app, r *rehearsal) *board {
@@ -65,12 +67,18 @@ func (b *board) draw(ctx context.Context) {
 		fmt.Fprintln(b.app.stdout, line)
 		return
 	}
-	fmt.Fprintf(b.app.stdout, "\x1b[H\x1b[2Jhoist demo  %s/ofrep/v1/evaluate/flags/…   Ctrl-C ends and checks\n\n", b.r.children[0].node.base)
-	writeTable(b.app.stdout, []string{"NODE", "ROLE", "REVISION", "EVALS/S", "LAST CHANGE SEEN AFTER", "URL"}, rows)
-	fmt.Fprintf(b.app.stdout, "\nevaluations %d, failed %d; writes acknowledged %d; leader killed %d times\n\n", total, failures, writes, b.kills())
-	for _, event := range b.events {
-		fmt.Fprintln(b.app.stdout, event)
+	var picture bytes.Buffer
+	if b.drawn > 0 {
+		fmt.Fprintf(&picture, "\x1b[%dA\x1b[J", b.drawn) // up to where the last picture began; what stands above stays
 	}
+	writeTable(&picture, []string{"NODE", "ROLE", "REVISION", "EVALS/S", "LAST CHANGE SEEN AFTER", "URL"}, rows)
+	fmt.Fprintf(&picture, "\nevaluations %d, failed %d; writes acknowledged %d; leader killed %d times; Ctrl-C ends and checks\n\n",
+		total, failures, writes, b.kills())
+	for _, event := range b.events {
+		fmt.Fprintln(&picture, event)
+	}
+	b.drawn = bytes.Count(picture.Bytes(), []byte("\n"))
+	_, _ = b.app.stdout.Write(picture.Bytes()) // a terminal that has gone needs no picture
 }
 
 func (b *board) kills() int {

@@ -58,7 +58,7 @@ func (a *app) develop(ctx context.Context, d *development, path string) error {
 	}
 	var manifest *hoistv1.Manifest
 	if path != "" {
-		if manifest, err = readManifest(path); err != nil {
+		if manifest, err = a.readManifest(path); err != nil {
 			return err
 		}
 	}

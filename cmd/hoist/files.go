@@ -1,75 +1,59 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
-
-	"go.yaml.in/yaml/v4"
+	"strings"
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/fsm/manifest"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
-// readContent reads a manifest file, or every *.yaml, *.yml and *.json below a folder, in the order of their names.
-func readContent(path string) (fsm.Content, error) {
-	info, err := os.Stat(path)
+// readContent reads a manifest file, or every manifest below a folder. Warnings are told, errors end it.
+func (a *app) readContent(name string) (fsm.Content, error) {
+	info, err := os.Stat(name)
 	if err != nil {
 		return fsm.Content{}, failed("another folder or file", "%v", err)
 	}
-	if info.IsDir() {
-		return readTree(os.DirFS(path), path)
+	dir, root := name, "."
+	if !info.IsDir() {
+		dir, root = filepath.Split(name)
 	}
-	return readFiles(os.DirFS(filepath.Dir(path)), filepath.Dir(path), []string{filepath.Base(path)})
+	return a.readTree(os.DirFS(cmp.Or(dir, ".")), root, dir)
 }
 
-// readTree reads the manifests of a whole tree; shown is how people call it.
-func readTree(tree fs.FS, shown string) (fsm.Content, error) {
-	var names []string
-	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		if slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)) {
-			names = append(names, name)
-		}
-		return nil
-	})
-	if err != nil {
+// readTree reads what lies below root; dir is how people call the tree.
+func (a *app) readTree(tree fs.FS, root, dir string) (fsm.Content, error) {
+	sources, err := manifest.Files(tree, root)
+	var unreadable *fs.PathError
+	if errors.As(err, &unreadable) {
 		return fsm.Content{}, failed("another folder or file", "%v", err)
 	}
-	if len(names) == 0 {
-		return fsm.Content{}, failed("a folder with *.yaml files", "%s holds no manifest", shown)
+	if err != nil {
+		return fsm.Content{}, failed("a folder with *.yaml files, or one file", "%s holds no manifest", dir)
 	}
-	return readFiles(tree, shown, names)
-}
-
-func readFiles(tree fs.FS, shown string, names []string) (fsm.Content, error) {
-	var all fsm.Content
-	for _, name := range names {
-		data, err := fs.ReadFile(tree, name)
-		if err != nil {
-			return all, failed("another folder or file", "%v", err)
-		}
-		content, err := parseManifest(data)
-		if err != nil {
-			return all, failed("correct the file; hoist export shows the shape", "%s: %v", filepath.Join(shown, name), err)
-		}
-		all.Flags = append(all.Flags, content.Flags...)
-		all.Segments = append(all.Segments, content.Segments...)
+	for i := range sources {
+		sources[i].Name = filepath.Join(dir, sources[i].Name)
 	}
-	return all, nil
+	content, findings := manifest.Parse(sources...)
+	if findings.Failed() {
+		return content, failed("correct the lines named above; hoist export shows the shape", "%s", strings.TrimSpace(findings.String()))
+	}
+	for _, finding := range findings {
+		a.talk("%s", finding)
+	}
+	return content, nil
 }
 
 // readManifest reads a manifest in the form the API takes.
-func readManifest(path string) (*hoistv1.Manifest, error) {
-	content, err := readContent(path)
+func (a *app) readManifest(path string) (*hoistv1.Manifest, error) {
+	content, err := a.readContent(path)
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +78,20 @@ func (a *app) showManifest(m *hoistv1.Manifest) error {
 	if err != nil {
 		return err
 	}
-	return a.showJSON(map[string]any{"flags": content.Flags, "segments": content.Segments})
+	if a.output == "json" {
+		return a.showJSON(map[string]any{"flags": content.Flags, "segments": content.Segments})
+	}
+	out, err := manifest.Export(content)
+	if err != nil {
+		return err
+	}
+	_, err = a.stdout.Write(out)
+	return err
 }
 
 // validate tries the files on an empty state: the same law as on a server judges them.
 func (a *app) validate(path string) error {
-	content, err := readContent(path)
+	content, err := a.readContent(path)
 	if err != nil {
 		return err
 	}
@@ -107,11 +99,6 @@ func (a *app) validate(path string) error {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s: %d flag(s) and %d segment(s), all valid\n", path, len(content.Flags), len(content.Segments))
-	for _, f := range content.Flags {
-		for _, finding := range f.Lint() {
-			a.talk("worth a look: flag %s %s: %s", f.Key, finding.Field, finding.Message)
-		}
-	}
 	return nil
 }
 
@@ -188,41 +175,6 @@ func contentOf(m *hoistv1.Manifest) (fsm.Content, error) {
 		segment, err := evaluator.DecodeSegment(record)
 		if err != nil {
 			return content, fmt.Errorf("the node sent a segment this binary cannot read: %w", err)
-		}
-		content.Segments = append(content.Segments, segment)
-	}
-	return content, nil
-}
-
-// parseManifest reads the flags and segments of one document, strictly.
-func parseManifest(data []byte) (fsm.Content, error) {
-	var document struct {
-		Flags    []any `yaml:"flags"`
-		Segments []any `yaml:"segments"`
-	}
-	var content fsm.Content
-	if err := yaml.Load(data, &document, yaml.WithKnownFields()); err != nil {
-		return content, err
-	}
-	for _, entry := range document.Flags {
-		record, err := json.Marshal(entry)
-		if err != nil {
-			return content, err
-		}
-		flag, err := evaluator.DecodeFlag(record)
-		if err != nil {
-			return content, err
-		}
-		content.Flags = append(content.Flags, flag)
-	}
-	for _, entry := range document.Segments {
-		record, err := json.Marshal(entry)
-		if err != nil {
-			return content, err
-		}
-		segment, err := evaluator.DecodeSegment(record)
-		if err != nil {
-			return content, err
 		}
 		content.Segments = append(content.Segments, segment)
 	}

@@ -21,7 +21,7 @@ What the files do not name stays, unless --prune.`,
 	}
 	manifestFlags(c, &path, &prune)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		manifest, err := readManifest(path)
+		manifest, err := a.readManifest(path)
 		if err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func (a *app) diffCommand() *cobra.Command {
 		Use: "diff", Short: "Show what apply would change; exit code 8 when there is something",
 		Example: "  hoist diff -f examples/shop\n  hoist diff -f examples/shop -e production --prune -o json", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			manifest, err := readManifest(path)
+			manifest, err := a.readManifest(path)
 			if err != nil {
 				return err
 			}

@@ -71,6 +71,7 @@ Start one node with "hoist dev", see a cluster survive its leader with "hoist de
 		Args:          cobra.ArbitraryArgs,
 		RunE:          group,
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetOut(a.stdout) // cobra's completion command takes its output when it is made
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%s", err) })

@@ -41,7 +41,7 @@ loaded into the environment dev. The address is printed on standard output as so
 	f := c.Flags()
 	f.StringVar(&d.http, "http", defaultAddr, "address to serve on")
 	f.StringVar(&d.dataDir, "data-dir", "", "keep the state here instead of in memory")
-	f.StringVar(&d.logLevel, "log-level", "warn", "debug, info, warn or error")
+	f.StringVar(&d.logLevel, "log-level", "error", "debug, info, warn or error")
 	f.BoolVar(&d.insecure, "insecure-no-auth", false, "allow an address beyond loopback although nobody is asked for credentials")
 	f.BoolVar(&d.stopWithStdin, "stop-with-stdin", false, "stop when standard input ends: for programs that start hoist as a child")
 	return c

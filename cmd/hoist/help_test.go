@@ -108,7 +108,8 @@ func understood(t *testing.T, line string, args []string) {
 
 func TestWrongUsageSaysWhatToTry(t *testing.T) {
 	alone(t)
-	refuses(t, exitUsage, "try: hoist flag", "flag", "lst")
+	refuses(t, exitUsage, "try: hoist flag list", "flag", "lst")
+	refuses(t, exitUsage, "try: hoist flag", "frag")
 	refuses(t, exitUsage, "KEY is missing", "flag", "get")
 	refuses(t, exitUsage, "one argument too many", "flag", "get", "a", "b")
 	refuses(t, exitUsage, "unknown flag", "flag", "get", "a", "--nope")

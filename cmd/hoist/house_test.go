@@ -62,6 +62,7 @@ var house = []room{
 	{folder: "examples"},
 	{folder: "cmd/hoist", house: []string{"evaluator", "fsm", "cluster", "transport", "examples"}, foreign: []string{
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/knadh/koanf/v2", yaml, connect, protobuf, prometheus, uuid,
+		"github.com/armon/go-metrics", // raft's and memberlist's own measurements
 		// only for `bench writes`, whose baseline is a bare raft loop
 		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "go.etcd.io/bbolt", "github.com/hashicorp/go-hclog"}},
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/armon/go-metrics"
+	metricsprom "github.com/armon/go-metrics/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
@@ -73,6 +77,9 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := libraryMetrics(registry); err != nil {
+		return err
+	}
 	running, err := open(ctx, s.HTTP, cluster.Config{
 		ClusterName: s.ClusterName, NodeName: s.NodeName, DataDir: s.DataDir,
 		PeerAddr: s.Peer, PeerAdvertise: s.PeerAdvertise, GossipAddr: s.Gossip, GossipAdvertise: s.GossipAdvertise,
@@ -84,6 +91,21 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	}
 	logger.Info("serving", "http", running.address(), "peer", s.Peer, "gossip", s.Gossip, "data_dir", s.DataDir, "version", version)
 	return running.until(ctx)
+}
+
+// libraryMetrics shows what raft and memberlist measure about themselves (raft_*, memberlist_*). Their registry is global
+// to the process, so only a server installs it, once; never a test or a node that shares a process.
+func libraryMetrics(registry *prometheus.Registry) error {
+	sink, err := metricsprom.NewPrometheusSinkFrom(metricsprom.PrometheusOpts{Registerer: registry, Expiration: time.Minute})
+	if err != nil {
+		return fmt.Errorf("preparing the metrics of raft: %w", err)
+	}
+	cfg := metrics.DefaultConfig("")
+	cfg.EnableHostname, cfg.EnableRuntimeMetrics = false, false
+	if _, err := metrics.NewGlobal(cfg, sink); err != nil {
+		return fmt.Errorf("preparing the metrics of raft: %w", err)
+	}
+	return nil
 }
 
 // instance is a running node and its door.

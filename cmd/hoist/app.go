@@ -116,7 +116,13 @@ func group(cmd *cobra.Command, args []string) error {
 
 // noun makes a command that only holds verbs.
 func noun(use, short, example string, aliases []string, verbs ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Example: example, Aliases: aliases, Args: cobra.ArbitraryArgs, RunE: group}
+	c := &cobra.Command{
+		Use:     use,
+		Short:   short,
+		Example: example,
+		Aliases: aliases,
+		Args:    cobra.ArbitraryArgs, RunE: group,
+	}
 	c.SuggestionsMinimumDistance = 2
 	c.AddCommand(verbs...)
 	return c

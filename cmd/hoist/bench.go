@@ -63,7 +63,8 @@ func (a *app) showMeasured(all []measured) error {
 		if m.Ratio > 0 {
 			ratio = fmt.Sprintf("%.1f %%", 100*m.Ratio)
 		}
-		v.rows = append(v.rows, []string{m.Name, fmt.Sprint(m.Clients), fmt.Sprintf("%.0f", m.PerSecond), fmt.Sprintf("%.3f", m.P50), fmt.Sprintf("%.3f", m.P99), ratio})
+		v.rows = append(v.rows, []string{m.Name, fmt.Sprint(m.Clients), fmt.Sprintf("%.0f", m.PerSecond),
+			fmt.Sprintf("%.3f", m.P50), fmt.Sprintf("%.3f", m.P99), ratio})
 	}
 	return a.show(v)
 }
@@ -127,7 +128,8 @@ of keep-alive connections from the same client, which writes and reads bytes and
 }
 
 func (a *app) benchOFREP(ctx context.Context, b *benchmark, connections int) (err error) {
-	running, err := open(ctx, "127.0.0.1:0", cluster.Config{NodeName: "bench", BootstrapExpect: 1, Version: version, Logger: slog.New(slog.DiscardHandler)}, nil)
+	running, err := open(ctx, "127.0.0.1:0", cluster.Config{
+		NodeName: "bench", BootstrapExpect: 1, Version: version, Logger: slog.New(slog.DiscardHandler)}, nil)
 	if err != nil {
 		return err
 	}
@@ -136,7 +138,8 @@ func (a *app) benchOFREP(ctx context.Context, b *benchmark, connections int) (er
 		return err
 	}
 	const path, body = "/ofrep/v1/evaluate/flags/new-checkout", `{"context":{"targetingKey":"user-1","plan":"pro","country":"DE"}}`
-	ofrep := target{name: "ofrep", addr: running.address(), requests: func(int) [][]byte { return [][]byte{rawPost(path, "application/json", []byte(body))} }}
+	request := rawPost(path, "application/json", []byte(body))
+	ofrep := target{name: "ofrep", addr: running.address(), requests: func(int) [][]byte { return [][]byte{request} }}
 	targets := []target{ofrep}
 	if b.compare {
 		answer, err := ofrep.once(ctx)

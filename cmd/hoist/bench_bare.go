@@ -61,7 +61,7 @@ func (b *bareNode) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Addr: b.http, ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	write := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -71,7 +71,8 @@ func (b *bareNode) run(ctx context.Context) error {
 			return
 		}
 		_, _ = io.WriteString(w, "ok") // a client that has gone needs no answer
-	})}
+	})
+	server := &http.Server{Addr: b.http, ReadHeaderTimeout: 10 * time.Second, Handler: write}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	_ = server.ListenAndServe() // ends when the benchmark does
 	return node.Shutdown().Error()
@@ -157,7 +158,8 @@ func startBareNode(httpAddr, peer, dir string, peers []string) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	process := exec.Command(self, "bench", "bare-node", "--http", httpAddr, "--peer", peer, "--data-dir", dir, "--peers", strings.Join(peers, ","))
+	process := exec.Command(self, "bench", "bare-node", "--http", httpAddr, "--peer", peer,
+		"--data-dir", dir, "--peers", strings.Join(peers, ","))
 	leash, err := process.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting a bare node: %w", err)

@@ -29,7 +29,8 @@ type burst struct {
 
 // rawPost is a complete HTTP/1.1 request.
 func rawPost(path, contentType string, body []byte) []byte {
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", path, contentType, len(body), body)
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		path, contentType, len(body), body)
 }
 
 // pump keeps one request in flight on each of the connections for the given time.
@@ -116,7 +117,7 @@ func readAnswer(r *bufio.Reader, body io.Writer) (int64, error) {
 		if len(header) == 0 {
 			break
 		}
-		if name, value, found := bytes.Cut(header, []byte(":")); found && len(name) == len("Content-Length") && bytes.EqualFold(name, []byte("Content-Length")) {
+		if name, value, found := bytes.Cut(header, []byte(":")); found && bytes.EqualFold(name, []byte("Content-Length")) {
 			if length, err = strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64); err != nil {
 				return 0, err
 			}

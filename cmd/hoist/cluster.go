@@ -32,7 +32,12 @@ func (a *app) onCluster(c *cobra.Command, call func(ctx context.Context, n *node
 }
 
 func (a *app) clusterStatusCommand() *cobra.Command {
-	c := &cobra.Command{Use: "status", Short: "Show leader, term, revision and how many nodes may fail", Example: "  hoist cluster status\n  hoist cluster status -o json", Args: takes()}
+	c := &cobra.Command{
+		Use:     "status",
+		Short:   "Show leader, term, revision and how many nodes may fail",
+		Example: "  hoist cluster status\n  hoist cluster status -o json",
+		Args:    takes(),
+	}
 	return a.printing(a.onCluster(c, func(ctx context.Context, n *node, _ []string) error {
 		s, err := n.cluster.Status(ctx, &hoistv1.ClusterStatusRequest{})
 		if err != nil {
@@ -47,10 +52,12 @@ func (a *app) clusterStatusCommand() *cobra.Command {
 				leader = m.GetName() + " (" + m.GetApiAddr() + ")"
 			}
 		}
-		fmt.Fprintf(a.stdout, "cluster    %s (%s)\nasked      %s, %s, hoist %s\nleader     %s\nterm       %d\nrevision   %d of epoch %s, %s old\n",
+		fmt.Fprintf(a.stdout, "cluster    %s (%s)\nasked      %s, %s, hoist %s\nleader     %s\n"+
+			"term       %d\nrevision   %d of epoch %s, %s old\n",
 			s.GetClusterName(), s.GetClusterId(), s.GetNodeName(), s.GetRole(), s.GetVersion(), leader, s.GetTerm(),
 			s.GetApplied(), s.GetPosition().GetEpoch(), ageText(s.GetPosition().GetAgeMs()))
-		fmt.Fprintf(a.stdout, "quorum     %d of %d voters; can lose %d\nhash       %s\n", s.GetQuorum(), voters(s.GetMembers()), s.GetCanLose(), s.GetDomainHash())
+		fmt.Fprintf(a.stdout, "quorum     %d of %d voters; can lose %d\nhash       %s\n",
+			s.GetQuorum(), voters(s.GetMembers()), s.GetCanLose(), s.GetDomainHash())
 		if s.GetInsecure() {
 			fmt.Fprintln(a.stdout, "security   peers and gossip are not encrypted")
 		}
@@ -77,14 +84,20 @@ func membersView(members []*hoistv1.Member) view {
 	v := view{header: []string{"NAME", "ROLE", "HEALTH", "API", "LAG", "LAST CONTACT", "VERSION", "PEER", "GOSSIP", "ID"}, wide: 3}
 	for _, m := range members {
 		v.names = append(v.names, "member/"+m.GetName())
-		v.rows = append(v.rows, []string{m.GetName(), m.GetRole(), m.GetHealth(), m.GetApiAddr(), fmt.Sprint(m.GetLag()), ageText(m.GetLastContactMs()),
+		v.rows = append(v.rows, []string{m.GetName(), m.GetRole(), m.GetHealth(), m.GetApiAddr(),
+			fmt.Sprint(m.GetLag()), ageText(m.GetLastContactMs()),
 			m.GetVersion(), m.GetPeerAddr(), m.GetGossipAddr(), m.GetId()})
 	}
 	return v
 }
 
 func (a *app) clusterMembersCommand() *cobra.Command {
-	c := &cobra.Command{Use: "members", Short: "List the members", Example: "  hoist cluster members -o wide", Args: takes()}
+	c := &cobra.Command{
+		Use:     "members",
+		Short:   "List the members",
+		Example: "  hoist cluster members -o wide",
+		Args:    takes(),
+	}
 	return a.printing(a.onCluster(c, func(ctx context.Context, n *node, _ []string) error {
 		all, err := n.cluster.Members(ctx, &hoistv1.MembersRequest{})
 		if err != nil {
@@ -98,7 +111,9 @@ func (a *app) clusterMembersCommand() *cobra.Command {
 
 func (a *app) clusterJoinCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "join GOSSIP_ADDR...", Short: "Make the asked node contact others", Example: "  hoist cluster join 10.0.0.2:7702 --addr 10.0.0.4:7700",
+		Use:     "join GOSSIP_ADDR...",
+		Short:   "Make the asked node contact others",
+		Example: "  hoist cluster join 10.0.0.2:7702 --addr 10.0.0.4:7700",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage(cmd, "at least one gossip address is needed")
@@ -119,8 +134,8 @@ func (a *app) clusterRemoveCommand() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: "remove NAME|ID", Short: "Take a server out of the cluster for good",
-		Long: `Take a server out of the cluster for good. A stopped server stays a member and comes back by itself; remove is for one that never returns.
-Refused when fewer healthy voters than a quorum would remain.`,
+		Long: `Take a server out of the cluster for good. A stopped server stays a member and comes back by itself; remove is for one that
+never returns. Refused when fewer healthy voters than a quorum would remain.`,
 		Example: "  hoist cluster remove node-3", Args: takes("NAME"),
 	}
 	c.Flags().BoolVar(&force, "force", false, "remove it even if the rest may lose its quorum")
@@ -148,7 +163,12 @@ func (a *app) clusterTransferCommand() *cobra.Command {
 }
 
 func (a *app) clusterSnapshotCommand() *cobra.Command {
-	c := &cobra.Command{Use: "snapshot", Short: "Make the asked node write a snapshot of its state now", Example: "  hoist cluster snapshot", Args: takes()}
+	c := &cobra.Command{
+		Use:     "snapshot",
+		Short:   "Make the asked node write a snapshot of its state now",
+		Example: "  hoist cluster snapshot",
+		Args:    takes(),
+	}
 	return a.onCluster(c, func(ctx context.Context, n *node, _ []string) error {
 		done, err := n.cluster.Snapshot(ctx, &hoistv1.SnapshotRequest{})
 		if err != nil {

@@ -52,7 +52,8 @@ func (d *definition) apply(cmd *cobra.Command, flag *hoistv1.Flag) error {
 		from   string
 		to     *string
 	}{
-		{"name", d.name, &flag.Name}, {"description", d.description, &flag.Description}, {"owner", d.owner, &flag.Owner}, {"off", d.off, &flag.Off},
+		{"name", d.name, &flag.Name}, {"description", d.description, &flag.Description},
+		{"owner", d.owner, &flag.Owner}, {"off", d.off, &flag.Off},
 	} {
 		if said(text.option) {
 			*text.to = text.from

@@ -119,7 +119,8 @@ func (a *app) raiseCluster(ctx context.Context, r *rehearsal) error {
 	a.timeout = 20 * time.Second
 	w := &writing{comment: "loaded by hoist demo"}
 	_, err = send(ctx, a, w, func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.CreateEnvironmentResponse, error) {
-		return first.envs.Create(ctx, &hoistv1.CreateEnvironmentRequest{Key: ledgerEnvironment, Name: "What the demo writes and looks for", Write: o})
+		return first.envs.Create(ctx, &hoistv1.CreateEnvironmentRequest{
+			Key: ledgerEnvironment, Name: "What the demo writes and looks for", Write: o})
 	})
 	if err != nil {
 		return err
@@ -160,8 +161,10 @@ func (a *app) welcome(r *rehearsal) {
 	a.talk("\nevaluate a flag:\n  %s", curlLine(base, "new-checkout"))
 	a.talk("\nfrom a Go program, with any OpenFeature SDK and its OFREP provider:")
 	a.talk("  openfeature.SetProviderAndWait(ofrep.NewProvider(%q))", base)
-	a.talk("  on, _ := openfeature.NewClient(\"shop\").BooleanValue(ctx, \"new-checkout\", false, openfeature.NewEvaluationContext(\"user-1\", nil))")
-	a.talk("\ntry in another terminal:\n  export HOIST_ADDR=%s\n  hoist flag list\n  hoist flag kill new-checkout --reason \"just trying\" --wait\n  hoist cluster status\n", r.children[0].http)
+	a.talk("  user := openfeature.NewEvaluationContext(\"user-1\", nil)")
+	a.talk("  on, _ := openfeature.NewClient(\"shop\").BooleanValue(ctx, \"new-checkout\", false, user)")
+	a.talk("\ntry in another terminal:\n  export HOIST_ADDR=%s\n  hoist flag list\n"+
+		"  hoist flag kill new-checkout --reason \"just trying\" --wait\n  hoist cluster status\n", r.children[0].http)
 }
 
 // perform runs load and chaos until the time is up or Ctrl-C.

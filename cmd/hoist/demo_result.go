@@ -123,12 +123,14 @@ func (a *app) showResult(r result) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.stdout, "\nevaluations   %d, failed %d\nwrites        %d acknowledged, %d lost, %d unknown\nbackward      %d\nleader kills  %d\n",
+		fmt.Fprintf(a.stdout, "\nevaluations   %d, failed %d\nwrites        %d acknowledged, %d lost, %d unknown\n"+
+			"backward      %d\nleader kills  %d\n",
 			r.Evaluations, r.FailedEvaluations, r.AcknowledgedWrites, r.LostWrites, r.UnknownWrites, r.BackwardReads, r.LeaderKills)
 		if r.LeaderKills > 0 {
 			fmt.Fprintf(a.stdout, "failover      p50 %.0f ms, p99 %.0f ms\n", r.FailoverMs.P50, r.FailoverMs.P99)
 		}
-		fmt.Fprintf(a.stdout, "propagation   p50 %.1f ms, p99 %.1f ms\nsame state    %s\n", r.PropagationMs.P50, r.PropagationMs.P99, yesNo(r.StateHashesEqual))
+		fmt.Fprintf(a.stdout, "propagation   p50 %.1f ms, p99 %.1f ms\nsame state    %s\n",
+			r.PropagationMs.P50, r.PropagationMs.P99, yesNo(r.StateHashesEqual))
 	}
 	if wrong := r.verdict(); wrong != "" {
 		return failed("the nodes' logs in the folder named below", "%s", wrong)

@@ -88,13 +88,15 @@ func (a *app) announce(ctx context.Context, addr string, manifest *hoistv1.Manif
 	}
 	key := "KEY"
 	if manifest != nil {
-		done, err := send(ctx, a, &writing{comment: "loaded by hoist dev"}, func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.ApplyResponse, error) {
+		apply := func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.ApplyResponse, error) {
 			return n.manifest.Apply(ctx, &hoistv1.ApplyRequest{Environment: n.environment, Manifest: manifest, Write: o})
-		})
+		}
+		done, err := send(ctx, a, &writing{comment: "loaded by hoist dev"}, apply)
 		if err != nil {
 			return err
 		}
-		a.talk("%s: %d flag(s) and %d segment(s) in %s, %d change(s)", path, len(manifest.GetFlags()), len(manifest.GetSegments()), n.environment, len(done.GetChanges()))
+		a.talk("%s: %d flag(s) and %d segment(s) in %s, %d change(s)",
+			path, len(manifest.GetFlags()), len(manifest.GetSegments()), n.environment, len(done.GetChanges()))
 		if all, err := a.listFlags(ctx, n, &hoistv1.ListFlagsRequest{Environment: n.environment}); err == nil && len(all.GetFlags()) > 0 {
 			key = all.GetFlags()[0].GetFlag().GetKey()
 		}

@@ -16,7 +16,11 @@ func (a *app) envCommand() *cobra.Command {
 
 func (a *app) envListCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the environments of the tenant, in order", Example: "  hoist env list -o wide", Args: takes(),
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the environments of the tenant, in order",
+		Example: "  hoist env list -o wide",
+		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n, err := a.connect()
 			if err != nil {
@@ -31,7 +35,8 @@ func (a *app) envListCommand() *cobra.Command {
 			v := view{message: all, header: []string{"KEY", "FLAGS", "SEGMENTS", "REVISION", "NAME", "HASH"}, wide: 2}
 			for _, e := range all.GetEnvironments() {
 				v.names = append(v.names, "env/"+e.GetKey())
-				v.rows = append(v.rows, []string{e.GetKey(), fmt.Sprint(e.GetFlags()), fmt.Sprint(e.GetSegments()), revisionText(e.GetRevision()), e.GetName(), e.GetDeclaredHash()})
+				v.rows = append(v.rows, []string{e.GetKey(), fmt.Sprint(e.GetFlags()), fmt.Sprint(e.GetSegments()),
+					revisionText(e.GetRevision()), e.GetName(), e.GetDeclaredHash()})
 			}
 			return a.show(v)
 		},
@@ -43,7 +48,10 @@ func (a *app) envCreateCommand() *cobra.Command {
 	var w *writing
 	var name string
 	c := &cobra.Command{
-		Use: "create KEY", Short: "Create an environment after the existing ones", Example: `  hoist env create qa --name "Quality assurance"`, Args: takes("KEY"),
+		Use:     "create KEY",
+		Short:   "Create an environment after the existing ones",
+		Example: `  hoist env create qa --name "Quality assurance"`,
+		Args:    takes("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := a.connect()
 			if err != nil {

@@ -182,7 +182,8 @@ func (a *app) showStep(step *hoistv1.ExplainStep) {
 			strings.TrimSpace(clause.GetAttribute()+" "+clause.GetOperator()), clause.GetState(), seenText(clause.GetSeen()))
 	}
 	if b := step.GetBucket(); b != nil {
-		fmt.Fprintf(a.stdout, "             bucket: %s %q with salt %q is unit %d of 100000 -> %s\n", b.GetBy(), b.GetKey(), b.GetSalt(), b.GetUnit(), b.GetVariant())
+		fmt.Fprintf(a.stdout, "             bucket: %s %q with salt %q is unit %d of 100000 -> %s\n",
+			b.GetBy(), b.GetKey(), b.GetSalt(), b.GetUnit(), b.GetVariant())
 	}
 }
 

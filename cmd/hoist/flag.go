@@ -193,7 +193,8 @@ func (a *app) showHistory(h *hoistv1.HistoryResponse) error {
 		} else if len(record) > 100 {
 			record = record[:97] + "…"
 		}
-		v.rows = append(v.rows, []string{revisionText(version.GetRevision()), timeText(version.GetAt()), actorText(version.GetActor()), version.GetVerb(), record})
+		v.rows = append(v.rows, []string{revisionText(version.GetRevision()), timeText(version.GetAt()),
+			actorText(version.GetActor()), version.GetVerb(), record})
 	}
 	if a.output == "table" {
 		return a.show(v)
@@ -212,7 +213,8 @@ func (a *app) showHistoryRecords(h *hoistv1.HistoryResponse) error {
 	}
 	rows := []row{}
 	for _, v := range h.GetVersions() {
-		rows = append(rows, row{v.GetRevision(), v.GetAt().AsTime().Format("2006-01-02T15:04:05.000Z07:00"), actorText(v.GetActor()), v.GetVerb(), v.GetRecord()})
+		rows = append(rows, row{v.GetRevision(), v.GetAt().AsTime().Format("2006-01-02T15:04:05.000Z07:00"),
+			actorText(v.GetActor()), v.GetVerb(), v.GetRecord()})
 	}
 	return a.showJSON(map[string]any{"versions": rows})
 }

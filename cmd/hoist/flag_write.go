@@ -175,9 +175,10 @@ func (a *app) flagToChange(cmd *cobra.Command, n *node, d *definition, w *writin
 
 func (a *app) flagSwitchCommand(verb, short string, enabled bool) *cobra.Command {
 	c := &cobra.Command{Use: verb + " KEY", Short: short, Example: "  hoist flag " + verb + " new-checkout --wait"}
-	return a.flagWriteCommand(c, flagWrite{done: verb + "d", call: func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
+	call := func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
 		return n.flags.SetEnabled(ctx, &hoistv1.SetEnabledRequest{Environment: n.environment, Key: key, Enabled: enabled, Write: o})
-	}})
+	}
+	return a.flagWriteCommand(c, flagWrite{done: verb + "d", call: call})
 }
 
 func (a *app) flagKillCommand() *cobra.Command {
@@ -189,16 +190,23 @@ func (a *app) flagKillCommand() *cobra.Command {
 		Example: `  hoist flag kill new-checkout --reason "payment errors since 14:02" --wait`,
 	}
 	c.Flags().StringVar(&reason, "reason", "", "shown beside the flag as long as it is killed")
-	return a.flagWriteCommand(c, flagWrite{done: "killed", call: func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
-		return n.flags.Kill(ctx, &hoistv1.KillRequest{Environment: n.environment, Key: key, Reason: reason, Write: o})
-	}})
+	call := func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
+		return n.flags.Kill(ctx, &hoistv1.KillRequest{
+			Environment: n.environment, Key: key, Reason: reason, Write: o})
+	}
+	return a.flagWriteCommand(c, flagWrite{done: "killed", call: call})
 }
 
 func (a *app) flagUnkillCommand() *cobra.Command {
-	c := &cobra.Command{Use: "unkill KEY", Short: "Take the kill switch off a flag", Example: "  hoist flag unkill new-checkout"}
-	return a.flagWriteCommand(c, flagWrite{done: "served by its rules again", call: func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
+	c := &cobra.Command{
+		Use:     "unkill KEY",
+		Short:   "Take the kill switch off a flag",
+		Example: "  hoist flag unkill new-checkout",
+	}
+	call := func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
 		return n.flags.Unkill(ctx, &hoistv1.UnkillRequest{Environment: n.environment, Key: key, Write: o})
-	}})
+	}
+	return a.flagWriteCommand(c, flagWrite{done: "served by its rules again", call: call})
 }
 
 func (a *app) flagArchiveCommand() *cobra.Command {
@@ -208,9 +216,11 @@ func (a *app) flagArchiveCommand() *cobra.Command {
 		Example: "  hoist flag archive old-banner\n  hoist flag archive old-banner --undo",
 	}
 	c.Flags().BoolVar(&undo, "undo", false, "take it out of the archive")
-	return a.flagWriteCommand(c, flagWrite{done: "moved", call: func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
-		return n.flags.SetArchived(ctx, &hoistv1.SetArchivedRequest{Environment: n.environment, Key: key, Archived: !undo, Write: o})
-	}})
+	call := func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
+		return n.flags.SetArchived(ctx, &hoistv1.SetArchivedRequest{
+			Environment: n.environment, Key: key, Archived: !undo, Write: o})
+	}
+	return a.flagWriteCommand(c, flagWrite{done: "moved", call: call})
 }
 
 func (a *app) flagDeleteCommand() *cobra.Command {
@@ -218,9 +228,10 @@ func (a *app) flagDeleteCommand() *cobra.Command {
 		Use: "delete KEY", Aliases: []string{"rm"}, Short: "Delete a flag; its last versions stay restorable",
 		Example: "  hoist flag delete old-banner --if-revision 42",
 	}
-	return a.flagWriteCommand(c, flagWrite{done: "deleted", call: func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
+	call := func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
 		return n.flags.Delete(ctx, &hoistv1.DeleteFlagRequest{Environment: n.environment, Key: key, Write: o})
-	}})
+	}
+	return a.flagWriteCommand(c, flagWrite{done: "deleted", call: call})
 }
 
 func (a *app) flagRestoreCommand() *cobra.Command {
@@ -230,8 +241,10 @@ func (a *app) flagRestoreCommand() *cobra.Command {
 		Example: "  hoist flag history new-checkout\n  hoist flag restore new-checkout --revision 42",
 	}
 	c.Flags().Uint64Var(&revision, "revision", 0, "revision of the version, as history shows it")
-	c = a.flagWriteCommand(c, flagWrite{done: "restored", call: func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
-		return n.flags.Restore(ctx, &hoistv1.RestoreRequest{Environment: n.environment, Key: key, Revision: revision, Write: o})
-	}})
+	call := func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
+		return n.flags.Restore(ctx, &hoistv1.RestoreRequest{
+			Environment: n.environment, Key: key, Revision: revision, Write: o})
+	}
+	c = a.flagWriteCommand(c, flagWrite{done: "restored", call: call})
 	return required(c, "revision")
 }

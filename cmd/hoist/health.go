@@ -79,7 +79,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Use: "version", Short: "Print the version of this binary", Example: "  hoist version -o json", Args: takes(),
 		RunE: func(*cobra.Command, []string) error {
 			if a.output == "table" {
-				fmt.Fprintf(a.stdout, "hoist %s (commit %s, %s, %s/%s, law %d)\n", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, fsm.LawVersion)
+				fmt.Fprintf(a.stdout, "hoist %s (commit %s, %s, %s/%s, law %d)\n",
+					version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, fsm.LawVersion)
 				return nil
 			}
 			return a.showJSON(struct {

@@ -22,7 +22,11 @@ func (a *app) segmentCommand() *cobra.Command {
 func (a *app) segmentListCommand() *cobra.Command {
 	request := &hoistv1.ListSegmentsRequest{}
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the segments of an environment", Example: "  hoist segment list -o wide", Args: takes(),
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the segments of an environment",
+		Example: "  hoist segment list -o wide",
+		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n, err := a.connect()
 			if err != nil {
@@ -37,7 +41,8 @@ func (a *app) segmentListCommand() *cobra.Command {
 			for _, s := range all.GetSegments() {
 				segment := s.GetState().GetSegment()
 				v.names = append(v.names, "segment/"+segment.GetKey())
-				v.rows = append(v.rows, []string{segment.GetKey(), fmt.Sprint(s.GetIncluded()), fmt.Sprint(s.GetExcluded()), fmt.Sprint(len(segment.GetRules())),
+				v.rows = append(v.rows, []string{segment.GetKey(), fmt.Sprint(s.GetIncluded()), fmt.Sprint(s.GetExcluded()),
+					fmt.Sprint(len(segment.GetRules())),
 					revisionText(s.GetState().GetRevision()), fmt.Sprint(s.GetState().GetReferrers()), timeText(s.GetState().GetUpdatedAt())})
 			}
 			return a.show(v)
@@ -68,7 +73,10 @@ func (a *app) listSegments(ctx context.Context, n *node, request *hoistv1.ListSe
 
 func (a *app) segmentGetCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "get KEY", Short: "Show one segment with its members", Example: "  hoist segment get beta-users -o yaml", Args: takes("KEY"),
+		Use:     "get KEY",
+		Short:   "Show one segment with its members",
+		Example: "  hoist segment get beta-users -o yaml",
+		Args:    takes("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := a.connect()
 			if err != nil {
@@ -82,7 +90,8 @@ func (a *app) segmentGetCommand() *cobra.Command {
 			return a.show(view{message: got, names: []string{"segment/" + segment.GetKey()},
 				header: []string{"KEY", "INCLUDED", "EXCLUDED", "RULES", "REVISION", "USED BY", "UPDATED"}, wide: 2,
 				rows: [][]string{{segment.GetKey(), fmt.Sprint(len(segment.GetInclude())), fmt.Sprint(len(segment.GetExclude())),
-					fmt.Sprint(len(segment.GetRules())), revisionText(state.GetRevision()), fmt.Sprint(state.GetReferrers()), timeText(state.GetUpdatedAt())}}})
+					fmt.Sprint(len(segment.GetRules())), revisionText(state.GetRevision()),
+					fmt.Sprint(state.GetReferrers()), timeText(state.GetUpdatedAt())}}})
 		},
 	}
 	return a.printing(a.scoped(c), listFormats...)
@@ -137,9 +146,10 @@ func (a *app) segmentSetCommand() *cobra.Command {
 }
 
 func (a *app) putSegment(ctx context.Context, n *node, w *writing, segment *hoistv1.Segment, done string) error {
-	return a.writeSegment(ctx, n, w, segment.GetKey(), done, func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.SegmentReceipt, error) {
+	put := func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.SegmentReceipt, error) {
 		return n.segments.Put(ctx, &hoistv1.PutSegmentRequest{Environment: n.environment, Segment: segment, Write: o})
-	})
+	}
+	return a.writeSegment(ctx, n, w, segment.GetKey(), done, put)
 }
 
 func (a *app) writeSegment(ctx context.Context, n *node, w *writing, key, done string,
@@ -199,15 +209,20 @@ func (a *app) segmentMembersCommand(verb, short string, edit func(list, keys []s
 func (a *app) segmentDeleteCommand() *cobra.Command {
 	var w *writing
 	c := &cobra.Command{
-		Use: "delete KEY", Aliases: []string{"rm"}, Short: "Delete a segment that nothing refers to", Example: "  hoist segment delete beta-users", Args: takes("KEY"),
+		Use:     "delete KEY",
+		Aliases: []string{"rm"},
+		Short:   "Delete a segment that nothing refers to",
+		Example: "  hoist segment delete beta-users",
+		Args:    takes("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := a.connect()
 			if err != nil {
 				return err
 			}
-			return a.writeSegment(cmd.Context(), n, w, args[0], "deleted", func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.SegmentReceipt, error) {
+			remove := func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.SegmentReceipt, error) {
 				return n.segments.Delete(ctx, &hoistv1.DeleteSegmentRequest{Environment: n.environment, Key: args[0], Write: o})
-			})
+			}
+			return a.writeSegment(cmd.Context(), n, w, args[0], "deleted", remove)
 		},
 	}
 	c, w = a.changing(c)
@@ -216,7 +231,10 @@ func (a *app) segmentDeleteCommand() *cobra.Command {
 
 func (a *app) segmentHistoryCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "history KEY", Short: "Show the last versions of a segment, also of a deleted one", Example: "  hoist segment history beta-users", Args: takes("KEY"),
+		Use:     "history KEY",
+		Short:   "Show the last versions of a segment, also of a deleted one",
+		Example: "  hoist segment history beta-users",
+		Args:    takes("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := a.connect()
 			if err != nil {
@@ -245,9 +263,10 @@ func (a *app) segmentRestoreCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.writeSegment(cmd.Context(), n, w, args[0], "restored", func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.SegmentReceipt, error) {
+			restore := func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.SegmentReceipt, error) {
 				return n.segments.Restore(ctx, &hoistv1.RestoreRequest{Environment: n.environment, Key: args[0], Revision: revision, Write: o})
-			})
+			}
+			return a.writeSegment(cmd.Context(), n, w, args[0], "restored", restore)
 		},
 	}
 	c.Flags().Uint64Var(&revision, "revision", 0, "revision of the version, as history shows it")

@@ -54,7 +54,8 @@ func (a *app) showWatched(screen *screen, event *hoistv1.WatchResponse, current 
 		return a.showLine(event)
 	}
 	for _, e := range event.GetEvaluations() {
-		fmt.Fprintf(a.stdout, "%d\t%s\t%s\t%s\t%s\n", event.GetPosition().GetRevision(), e.GetKey(), valueText(e.GetValue()), e.GetVariant(), e.GetReason())
+		fmt.Fprintf(a.stdout, "%d\t%s\t%s\t%s\t%s\n",
+			event.GetPosition().GetRevision(), e.GetKey(), valueText(e.GetValue()), e.GetVariant(), e.GetReason())
 	}
 	for _, key := range event.GetRemoved() {
 		fmt.Fprintf(a.stdout, "%d\t%s\tremoved\n", event.GetPosition().GetRevision(), key)

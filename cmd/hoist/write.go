@@ -129,8 +129,9 @@ func (a *app) everywhere(ctx context.Context, n *node, receipt *hoistv1.Receipt)
 		}
 		if err := awaitRevision(ctx, n.where, m.GetApiAddr(), receipt); err != nil {
 			return &failure{code: exitTimeout,
-				message: fmt.Sprintf("written at revision %d, but %s (%s) has not confirmed it: %v", receipt.GetRevision(), m.GetName(), m.GetApiAddr(), err),
-				try:     "hoist cluster status"}
+				message: fmt.Sprintf("written at revision %d, but %s (%s) has not confirmed it: %v",
+					receipt.GetRevision(), m.GetName(), m.GetApiAddr(), err),
+				try: "hoist cluster status"}
 		}
 	}
 	return nil

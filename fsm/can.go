@@ -54,6 +54,10 @@ func (s *State) Admit(p *Proposal) error {
 	if err != nil {
 		return err
 	}
+	if size := len(p.Encode()); size > MaxEntry {
+		return &Error{Kind: KindInvalid, Op: c.Verb(), Target: c.target().String(),
+			Detail: fmt.Sprintf("the entry has %d bytes, %d are allowed; send it in the parts that Split makes", size, MaxEntry)}
+	}
 	if err := checkEnvelope(p, c); err != nil {
 		return err
 	}

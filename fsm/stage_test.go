@@ -42,10 +42,12 @@ func TestBigWriteIsStagedThenCommittedAtOnce(t *testing.T) {
 	parts, err := fsm.Split(bigBatch(t), "change")
 	require.NoError(t, err)
 	require.Greater(t, len(parts), 5)
+	require.ErrorContains(t, n.store.State().Admit(n.proposal(bigBatch(t))), "Split")
 	domain := n.store.State().DomainHash()
 	for _, c := range parts[:len(parts)-1] {
 		p := n.proposal(c)
 		require.LessOrEqual(t, len(p.Encode()), fsm.MaxEntry)
+		require.NoError(t, n.store.State().Admit(p))
 		require.NoError(t, n.apply(p).Err)
 		require.Equal(t, domain, n.store.State().DomainHash(), "invisible until the commit")
 	}

@@ -28,6 +28,24 @@ func TestALoneNodeInMemoryTakesWrites(t *testing.T) {
 	require.NoError(t, node.Close())
 }
 
+// An entry that does not decode would end every process that applies it, for ever: it must not get into the log.
+func TestWhatDoesNotDecodeNeverEntersTheLog(t *testing.T) {
+	store := fsm.NewStore()
+	n, err := cluster.Open(t.Context(), cluster.Config{Store: store, Logger: logger()})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, n.Close()) }()
+	_, err = n.Propose(t.Context(), put(t, "a"))
+	require.NoError(t, err)
+	for _, data := range [][]byte{{1, 99, 0, '{', '}'}, {}, make([]byte, 1<<20)} {
+		_, err = n.Propose(t.Context(), &fsm.Proposal{Actor: person, Command: data})
+		var e *fsm.Error
+		require.ErrorAs(t, err, &e)
+		require.Contains(t, []fsm.Kind{fsm.KindMalformed, fsm.KindInvalid}, e.Kind)
+	}
+	_, err = n.Propose(t.Context(), put(t, "b"))
+	require.NoError(t, err)
+}
+
 func TestALoneNodeOnDiskServesItsStateAgain(t *testing.T) {
 	dir := t.TempDir()
 	open := func() (*cluster.Node, *fsm.Store) {

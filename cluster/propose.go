@@ -157,10 +157,11 @@ var errClosing = errors.New("the node is stopping")
 func (n *Node) applyHere(ctx context.Context, l *leadership, p *fsm.Proposal) attempt {
 	stamped := *p
 	stamped.At = l.clock.now()
-	data := stamped.Encode()
-	if len(data) > maxEntry {
-		return attempt{err: &fsm.Error{Kind: fsm.KindInvalid, Op: "propose", Detail: "the entry is larger than 128 KiB: stage it in parts"}}
+	// What no state is needed for is judged before the log: one entry that does not decode would stop every node.
+	if err := n.cfg.Store.State().Admit(&stamped); err != nil {
+		return attempt{err: err}
 	}
+	data := stamped.Encode()
 	if err := n.appends.enter(len(data)); err != nil {
 		return attempt{err: err}
 	}
@@ -189,9 +190,6 @@ func (n *Node) applyHere(ctx context.Context, l *leadership, p *fsm.Proposal) at
 	}
 	return attempt{receipt: outcome.Receipt, err: outcome.Err}
 }
-
-// maxEntry bounds one log entry; heartbeats share the wire with them.
-const maxEntry = 128<<10 + 4096
 
 // releasing gives room back when the future ends, not when its caller leaves.
 type releasing struct {

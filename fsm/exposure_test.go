@@ -86,6 +86,17 @@ func TestKilledFlagStaysKilledThroughEdits(t *testing.T) {
 	require.True(t, n.eval("checkout").Value.AsBool(), "a flag made anew is not killed")
 }
 
+func TestKillOfADisabledFlagWakesNobodyAndHolds(t *testing.T) {
+	n := newNode(t)
+	n.put(boolean("checkout", ""))
+	n.do(fsm.SetEnabled{Scope: dev, Key: "checkout"})
+	served := n.env().Snapshot().Revision()
+	require.True(t, n.do(fsm.Kill{Scope: dev, Key: "checkout"}).Changed)
+	require.Equal(t, served, n.env().Snapshot().Revision())
+	n.do(fsm.SetEnabled{Scope: dev, Key: "checkout", Enabled: true})
+	require.Equal(t, "kill", n.eval("checkout").Label)
+}
+
 func TestConfigCannotBeKilledOrSwitched(t *testing.T) {
 	n := newNode(t)
 	n.put(`{"key":"timeout","kind":"config","type":"string","value":"3s"}`)

@@ -63,3 +63,11 @@ const onOff = `"type":"boolean","enabled":true,"off":"off","variants":[{"key":"o
 func ruleFlag(key, clauses string) string {
 	return `{"key":"` + key + `",` + onOff + `,"rules":[{"id":"r","if":[` + clauses + `],"then":{"variant":"on"}}],"default":{"variant":"off"}}`
 }
+
+// requireNoAllocations runs a few times: a collection in between may cost regexp its pool once.
+func requireNoAllocations(t testing.TB, run func(), message ...any) {
+	t.Helper()
+	if !raceDetector {
+		require.Zero(t, testing.AllocsPerRun(10, run), message...)
+	}
+}

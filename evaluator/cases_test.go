@@ -78,7 +78,7 @@ func TestCases(t *testing.T) {
 					c.Expect.check(t, result)
 					require.Equal(t, result, edge.Evaluate(c.Flag, context), "from records")
 					require.Equal(t, result, snapshot.Explain(c.Flag, context).Result, "explained")
-					require.Zero(t, testing.AllocsPerRun(1, func() { snapshot.Evaluate(c.Flag, context) }), "allocations")
+					requireNoAllocations(t, func() { snapshot.Evaluate(c.Flag, context) })
 				})
 			}
 		})

@@ -198,4 +198,3 @@ func ldContext(t *testing.T, context map[string]any) *evaluator.Context {
 	}
 	return parseContext(t, string(toJSON(t, attributes)))
 }
-

@@ -98,28 +98,32 @@ func (s *Snapshot) Flags() []*Compiled {
 	return o.flags
 }
 
-// merge applies a difference to sorted flags.
+// merge applies a difference to sorted flags. What lies between two changed keys is copied as a whole: looking at
+// every flag would cost a cache miss each.
 func merge(base []*Compiled, d Difference, size int) []*Compiled {
 	merged := make([]*Compiled, 0, size)
 	changed, removed := d.Flags, d.RemovedFlags
-	for _, f := range base {
-		for len(changed) > 0 && changed[0].key < f.key {
+	for len(changed)+len(removed) > 0 {
+		put := len(removed) == 0 || (len(changed) > 0 && changed[0].key < removed[0])
+		key := ""
+		if put {
+			key = changed[0].key
+		} else {
+			key = removed[0]
+		}
+		i, known := slices.BinarySearchFunc(base, key, func(f *Compiled, key string) int { return cmp.Compare(f.key, key) })
+		merged = append(merged, base[:i]...)
+		if base = base[i:]; known {
+			base = base[1:]
+		}
+		if put {
 			merged = append(merged, changed[0])
 			changed = changed[1:]
-		}
-		for len(removed) > 0 && removed[0] < f.key {
+		} else {
 			removed = removed[1:]
 		}
-		switch {
-		case len(changed) > 0 && changed[0].key == f.key:
-			merged = append(merged, changed[0])
-			changed = changed[1:]
-		case len(removed) > 0 && removed[0] == f.key:
-		default:
-			merged = append(merged, f)
-		}
 	}
-	return append(merged, changed...)
+	return append(merged, base...)
 }
 
 // Segments returns all segments sorted by key (bytewise).

@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -40,6 +41,10 @@ func TestDeletedFlagIsRestoredFromItsHistory(t *testing.T) {
 	n.do(fsm.Restore{Scope: dev, Object: fsm.ObjectFlag, Key: "checkout", Revision: history[1].Revision})
 	require.True(t, n.eval("checkout").Value.AsBool())
 	require.Len(t, n.env().History(fsm.ObjectFlag, "checkout"), 3)
+
+	restored := fsm.NewStore()
+	require.NoError(t, restored.Load(bytes.NewReader(n.save())), "its history is kept once")
+	sameState(t, n.store.State(), restored.State())
 }
 
 func TestHistoryOfSegments(t *testing.T) {

@@ -181,9 +181,9 @@ func prepare(e *Environment, c Command) *prepared {
 	return r
 }
 
-// take uses what was prepared, if it still holds.
+// take uses what was prepared, if the flag it was prepared against still stands.
 func (t *touch) take(c Command, r *prepared) bool {
-	if r == nil || t.now != r.base || t.before != r.base || len(t.exposures) > 0 {
+	if t.now != r.base {
 		return false
 	}
 	if t.now != nil && bytes.Equal(t.now.Record, r.item.Record) {

@@ -135,6 +135,22 @@ func TestFewBigWritesAtOnce(t *testing.T) {
 	n.refuse(fsm.KindConflict, stage)
 }
 
+// The second write of a flag in one change carries on from the first, not from what stood there when it was staged.
+func TestTwoStagedWritesOfOneFlagFollowEachOther(t *testing.T) {
+	three := func(a, b, c int) fsm.Command {
+		return put(t, fmt.Sprintf(`{"key":"f","type":"boolean","variants":[{"key":"a"},{"key":"b","value":true},{"key":"c","value":false}],
+			"default":{"split":{"weights":[{"variant":"a","weight":%d},{"variant":"b","weight":%d},{"variant":"c","weight":%d}]}}}`, a, b, c))
+	}
+	commands := []fsm.Command{three(20_000, 30_000, 50_000), three(40_000, 30_000, 30_000)}
+	staged, direct := newNode(t), newNode(t)
+	direct.do(fsm.Batch{Scope: dev, Commands: commands})
+	stage := fsm.Stage{Scope: dev, Change: "change", Commands: commands}
+	staged.do(stage)
+	hash := sha256.Sum256(append(make([]byte, 32), staged.encode(stage)...))
+	staged.do(fsm.Commit{Scope: dev, Change: "change", Parts: 1, Hash: hex.EncodeToString(hash[:])})
+	require.Equal(t, direct.env().DeclaredHash(), staged.env().DeclaredHash())
+}
+
 // What was worked out when a flag was staged is a shortcut only: whatever happens before the commit, the result is
 // that of the same commands in one batch.
 func TestCommitEqualsTheBatchWhateverHappenedMeanwhile(t *testing.T) {

@@ -52,14 +52,18 @@ func (s evaluationService) Watch(ctx context.Context, r *hoistv1.WatchRequest, o
 	ctx, cancel := s.streams.bound(ctx)
 	defer cancel()
 	w := &watch{context: &who.context, keys: r.GetKeys(), counts: &who.place.counts[doorWatch]}
-	snapshot := who.place.live.Snapshot()
+	live := who.place.live
+	snapshot, idle := live.Snapshot(), time.Now()
 	for {
 		m := w.step(snapshot)
-		m.Position = s.from(snapshot)
-		if err := out.Send(m); err != nil {
-			return slow(ctx, err)
+		if now := time.Now(); !empty(m) || !now.Before(idle) {
+			m.Position = s.from(snapshot)
+			if err := out.Send(m); err != nil {
+				return slow(ctx, err)
+			}
+			idle = now.Add(watchIdle)
 		}
-		if snapshot, err = w.next(ctx, who.place.live, snapshot); err != nil {
+		if snapshot, err = w.next(ctx, live, snapshot, idle); err != nil {
 			if s.streams.over(ctx) {
 				return nil
 			}
@@ -68,12 +72,17 @@ func (s evaluationService) Watch(ctx context.Context, r *hoistv1.WatchRequest, o
 	}
 }
 
+// empty tells whether a message says nothing new.
+func empty(m *hoistv1.WatchResponse) bool {
+	return !m.GetReset_() && len(m.GetEvaluations())+len(m.GetRemoved()) == 0
+}
+
 // next waits until a watched flag may have changed, or the watch has been idle.
-func (w *watch) next(ctx context.Context, live *evaluator.Live, seen *evaluator.Snapshot) (*evaluator.Snapshot, error) {
-	idle, cancel := context.WithTimeout(ctx, watchIdle)
+func (w *watch) next(ctx context.Context, live *evaluator.Live, seen *evaluator.Snapshot, idle time.Time) (*evaluator.Snapshot, error) {
+	quiet, cancel := context.WithDeadline(ctx, idle)
 	defer cancel()
 	for {
-		next, err := live.Wait(idle, seen)
+		next, err := live.Wait(quiet, seen)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()

@@ -1,11 +1,9 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -264,66 +262,6 @@ func (w *network) connect(protocol byte, id, address string, timeout time.Durati
 	return conn, conn.SetDeadline(time.Time{})
 }
 
-// ServerAddr tells raft where a server is now: by gossip, else by the configuration. The id travels inside the address,
-// so that the handshake can ask for it.
-func (w *network) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	address := w.addressOf(string(id))
-	if address == "" {
-		return "", fmt.Errorf("no address of server %s is known", id)
-	}
-	return raft.ServerAddress(string(id) + "@" + address), nil
-}
-
-// addressOf is where a server listens, or empty.
-func (w *network) addressOf(id string) string {
-	if id == w.node.id() {
-		return w.address
-	}
-	if a := w.gossip.peerAddress(id); a != "" {
-		return a
-	}
-	r := w.node.transport.raft.Load()
-	if r == nil {
-		return ""
-	}
-	for _, s := range r.GetConfiguration().Configuration().Servers {
-		if string(s.ID) == id {
-			return string(s.Address)
-		}
-	}
-	return ""
-}
-
-// raftStream gives raft's transport its share of the peer port.
-type raftStream struct{ w *network }
-
-func (s raftStream) Accept() (net.Conn, error) {
-	select {
-	case c := <-s.w.raftConns:
-		return c, nil
-	case <-s.w.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close leaves the listener to the network, which has another protocol on it.
-func (s raftStream) Close() error   { return nil }
-func (s raftStream) Addr() net.Addr { return peerAddr(s.w.address) }
-
-func (s raftStream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	id, at, ok := strings.Cut(string(address), "@")
-	if !ok {
-		id, at = "", string(address)
-	}
-	return s.w.connect(protocolRaft, id, at, timeout)
-}
-
-// peerAddr is an advertised address as net.Addr.
-type peerAddr string
-
-func (peerAddr) Network() string  { return "tcp" }
-func (a peerAddr) String() string { return string(a) }
-
 // Close ends every connection. Raft and its transport are closed already.
 func (w *network) Close() error {
 	var errs []error
@@ -358,103 +296,3 @@ func (w *network) leaveQuietly() error {
 }
 
 const leaveTime = 300 * time.Millisecond
-
-// pooled closes the connections raft's transport keeps, which its own Close leaves open.
-type pooled struct{ *raft.NetworkTransport }
-
-func (p pooled) Close() error {
-	err := p.NetworkTransport.Close()
-	p.CloseStreams()
-	return err
-}
-
-// askUntil asks the leader, and gives up with errNoAnswer when gone closes: it leads no more.
-func (w *network) askUntil(ctx context.Context, gone <-chan struct{}, id string, kind byte, body []byte) ([]byte, error) {
-	s, err := w.session(ctx, id, w.addressOf(id))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNotSent, err)
-	}
-	return s.call(ctx, gone, kind, body)
-}
-
-// ask calls a member over the session kept for it, dialing when there is none.
-func (w *network) ask(ctx context.Context, id, address string, kind byte, body []byte) ([]byte, error) {
-	s, err := w.session(ctx, id, address)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNotSent, err)
-	}
-	return s.call(ctx, nil, kind, body)
-}
-
-// dialing is a session that exists or is being made; those who want it meanwhile wait for one dial.
-type dialing struct {
-	ready   chan struct{}
-	session *session
-	err     error
-}
-
-func (d *dialing) close() {
-	<-d.ready
-	if d.session != nil {
-		d.session.Close()
-	}
-}
-
-func (d *dialing) over() bool {
-	select {
-	case <-d.ready:
-	default:
-		return false
-	}
-	if d.err != nil {
-		return true
-	}
-	select {
-	case <-d.session.done:
-		return true
-	default:
-		return false
-	}
-}
-
-const dialTime = 2 * time.Second
-
-func (w *network) session(ctx context.Context, id, address string) (*session, error) {
-	if address == "" {
-		return nil, errors.New("its address is not known")
-	}
-	key := id + "@" + address
-	w.mu.Lock()
-	d := w.sessions[key]
-	if d == nil || d.over() {
-		select {
-		case <-w.done:
-			w.mu.Unlock()
-			return nil, errClosing
-		default:
-		}
-		d = &dialing{ready: make(chan struct{})}
-		w.sessions[key] = d
-		w.wg.Add(1)
-		go w.makeSession(d, id, address)
-	}
-	w.mu.Unlock()
-	select {
-	case <-d.ready:
-		return d.session, d.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (w *network) makeSession(d *dialing, id, address string) {
-	defer w.wg.Done()
-	defer close(d.ready)
-	conn, err := w.connect(protocolPeer, id, address, dialTime)
-	if err != nil {
-		d.err = err
-		return
-	}
-	d.session = newSession(conn)
-	d.session.receive()
-}

@@ -106,6 +106,9 @@ func TestSettleStoresSaltAndRangesOnce(t *testing.T) {
 	copied.Key = "renamed"
 	require.Equal(t, "f/r", split(copied.Settle(nil)).Salt, "a stored salt is copied, never derived again")
 
+	custom := percent("f", 10_000, `"salt":"custom",`).Settle(nil)
+	require.Equal(t, "custom", split(percent("f", 20_000, "").Settle(custom)).Salt, "not saying the salt keeps it")
+
 	other := percent("f", 30_000, `"salt":"other",`).Settle(first)
 	require.Equal(t, evaluator.Reallocate(nil, split(other).Weights), split(other).Ranges, "another salt begins anew")
 }

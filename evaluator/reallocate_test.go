@@ -63,6 +63,8 @@ func TestReallocateMovesTheFewestUnits(t *testing.T) {
 		thousands(evaluator.Reallocate(a40, weights("a", 40, "b", 10, "c", 50))))
 	require.Equal(t, "a [0,20); b [20,40); c [60,100) down; d [40,60); ",
 		thousands(evaluator.Reallocate(abc, weights("a", 20, "b", 20, "d", 20, "c", 40))))
+	require.Equal(t, "a [0,10); b [20,40); c [40,100) down; c [10,20) down; ",
+		thousands(evaluator.Reallocate(abc, weights("a", 10, "b", 20, "c", 70))), "the last-listed takes the highest units first")
 	require.Equal(t, abc, evaluator.Reallocate(abc, weights("c", 50, "a", 20, "b", 30)), "another order moves nothing")
 }
 

@@ -23,14 +23,15 @@ func TestIndexBehavesLikeAMap(t *testing.T) {
 		model := map[string]cell{}
 		x := &evaluator.Index[int]{}
 		edit := x.Edit()
-		for i := range rapid.SampledFrom([]int{0, 10, 300, 3000}).Draw(t, "filled") {
+		filled := rapid.SampledFrom([]int{0, 10, 300, 3000}).Draw(t, "filled")
+		for i := range filled { // the newest first, so that pages split after they got their highest revision
 			key := fmt.Sprintf("key-%d", i)
-			model[key] = cell{i, 1}
-			edit.Put(key, i, 1)
+			model[key] = cell{i, uint64(filled - i)}
+			edit.Put(key, i, uint64(filled-i))
 		}
 		x = edit.Done()
 		frozen, frozenModel := x, maps.Clone(model)
-		revision := uint64(1)
+		revision := uint64(len(model) + 1)
 		for range rapid.IntRange(0, 40).Draw(t, "steps") {
 			key := fmt.Sprintf("key-%d", rapid.IntRange(0, 400).Draw(t, "key"))
 			revision++
@@ -175,6 +176,17 @@ func TestSinceIsTheExactDifference(t *testing.T) {
 		again := evaluator.RestoreSnapshot(last.Parts())
 		require.Equal(t, last.Parts(), again.Parts())
 	})
+}
+
+func TestTwoStepsOfOneRevisionAreBothInOrder(t *testing.T) {
+	flag := func(key string) []*evaluator.Compiled {
+		return []*evaluator.Compiled{compileFlag(t, fmt.Sprintf(`{"key":%q,%s,"default":{"variant":"on"}}`, key, onOff))}
+	}
+	s := evaluator.EmptySnapshot("e").With(evaluator.Changes{Revision: 3, Flags: flag("b")})
+	require.Len(t, s.Flags(), 1)
+	s = s.With(evaluator.Changes{Revision: 3, Flags: flag("a")})
+	require.Len(t, s.Flags(), 2)
+	require.Equal(t, "a", s.Flags()[0].Key())
 }
 
 func TestSinceOfTheFutureIsEmpty(t *testing.T) {

@@ -67,7 +67,7 @@ func (w *world) evaluate(ctx context.Context) error {
 	w.got.variant, w.got.reason, w.got.code = d.Variant, string(d.Reason), string(d.ErrorCode)
 	w.got.flagKey, w.got.metadata = d.FlagKey, d.FlagMetadata
 	if (err != nil) != (w.got.code != "") {
-		return fmt.Errorf("error %v, but error code %q", err, w.got.code)
+		return fmt.Errorf("error %w, but error code %q", err, w.got.code)
 	}
 	return nil
 }

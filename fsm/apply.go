@@ -30,6 +30,7 @@ func (s *State) entry(e Entry) Outcome {
 	}
 	s.now = max(s.now, p.At)
 	s.expire()
+	s.thawExpired()
 	if c == nil {
 		return s.unchanged()
 	}

@@ -8,6 +8,9 @@ import "fmt"
 // No tokens exist yet, so there is nobody to tell apart: every actor may do everything to tenants, environments, flags
 // and segments. Only what the cluster says about itself is kept for the cluster.
 func Can(_ *State, actor Actor, verb string, target Target) error {
+	if err := canRollout(actor, verb, target); err != nil {
+		return err
+	}
 	switch verb {
 	case verbLeader, verbRaiseVersion, verbChecksum:
 		if actor.Kind != ActorSystem {

@@ -74,7 +74,7 @@ func checkBody(c Command) evaluator.Problems {
 	case Commit:
 		return checkCommit(c)
 	}
-	return nil
+	return checkRollout(c)
 }
 
 func checkRestore(c Restore) evaluator.Problems {

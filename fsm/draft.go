@@ -20,6 +20,7 @@ type draft struct {
 	folded   map[string][]*touch // flags that did not exist before, by folded key
 	moved    []*touch            // those that flush found changed
 	changed  bool
+	stirred  bool   // a rollout or the freeze changed
 	object   uint64 // revision of the touched object, for the receipt
 }
 
@@ -36,6 +37,7 @@ type touch struct {
 	flag      *evaluator.Flag    // what now holds, decoded; nil until somebody asks
 	segment   *evaluator.Segment // likewise
 	ready     *prepared          // set while now is what was prepared
+	landing   bool               // its rollout lands: the seat may change
 }
 
 func (d *draft) run(c Command) error {
@@ -44,6 +46,8 @@ func (d *draft) run(c Command) error {
 		return d.createTenant(c)
 	case CreateEnvironment:
 		return d.createEnvironment(c)
+	case Measured:
+		return d.measured(c)
 	}
 	if err := d.enter(c); err != nil {
 		return err
@@ -129,6 +133,9 @@ func (d *draft) expect(c Command) error {
 			current = it.Revision
 		}
 	}
+	if r, ok := d.before.Rollout(t.Key); ok && t.Object == ObjectRollout {
+		current = r.Revision
+	}
 	return compareRevision(c, *expected, current)
 }
 
@@ -175,6 +182,16 @@ func (d *draft) do(c Command) error {
 		return d.stage(c)
 	case Commit:
 		return d.commit(c)
+	case StartRollout:
+		return d.startRollout(c)
+	case MoveRollout:
+		return d.moveRollout(c)
+	case KillRollouts:
+		return d.killRollouts(c)
+	case Freeze:
+		return d.freeze(c)
+	case Unfreeze:
+		return d.unfreeze(c)
 	}
 	return &Error{Kind: KindInternal, Op: c.Verb(), Detail: fmt.Sprintf("no law for %T", c)}
 }
@@ -210,6 +227,9 @@ func (d *draft) finish(c Command) error {
 		d.env.revision, d.changed = d.state.index, true
 		d.env.snapshot = d.env.snapshot.With(changes)
 		d.state.replaceEnvironment(d.env)
+	} else if d.stirred {
+		d.changed = true
+		d.state.replaceEnvironment(d.env)
 	}
 	d.object = d.revisionOf(c.target())
 	return nil
@@ -219,6 +239,11 @@ func (d *draft) finish(c Command) error {
 func (d *draft) revisionOf(t Target) uint64 {
 	if t.Object == ObjectEnvironment {
 		return d.env.revision
+	}
+	if t.Object == ObjectRollout {
+		if r, ok := d.env.Rollout(t.Key); ok {
+			return r.Revision
+		}
 	}
 	if it, ok := d.env.item(t.Object, t.Key); ok {
 		return it.Revision

@@ -37,6 +37,12 @@ const (
 	typeBatch
 	typeStage
 	typeCommit
+	typeStartRollout
+	typeMoveRollout
+	typeMeasured
+	typeKillRollouts
+	typeFreeze
+	typeUnfreeze
 )
 
 // errIgnorable is DecodeCommand's answer to an unknown command that may be skipped.
@@ -173,6 +179,18 @@ func numberOf(c Command) uint64 {
 		return typeStage
 	case Commit:
 		return typeCommit
+	case StartRollout:
+		return typeStartRollout
+	case MoveRollout:
+		return typeMoveRollout
+	case Measured:
+		return typeMeasured
+	case KillRollouts:
+		return typeKillRollouts
+	case Freeze:
+		return typeFreeze
+	case Unfreeze:
+		return typeUnfreeze
 	}
 	return 0
 }
@@ -213,6 +231,18 @@ func decodeBody(number uint64, body []byte) (Command, error) {
 		return decodeStage(body)
 	case typeCommit:
 		return decode[Commit](body)
+	case typeStartRollout:
+		return decode[StartRollout](body)
+	case typeMoveRollout:
+		return decode[MoveRollout](body)
+	case typeMeasured:
+		return decode[Measured](body)
+	case typeKillRollouts:
+		return decode[KillRollouts](body)
+	case typeFreeze:
+		return decode[Freeze](body)
+	case typeUnfreeze:
+		return decode[Unfreeze](body)
 	}
 	return nil, unknownType(number)
 }
@@ -347,8 +377,8 @@ func withScope(c Command, s Scope) Command {
 
 // encodeOptions writes definitions in their one canonical form.
 func encodeOptions() json.Options {
-	return json.WithMarshalers(json.JoinMarshalers(
+	return json.JoinOptions(json.WithMarshalers(json.JoinMarshalers(
 		json.MarshalToFunc(func(e *jsontext.Encoder, f *evaluator.Flag) error { return e.WriteValue(f.Canonical()) }),
 		json.MarshalToFunc(func(e *jsontext.Encoder, s *evaluator.Segment) error { return e.WriteValue(s.Canonical()) }),
-	))
+	)), json.Deterministic(true))
 }

@@ -21,6 +21,10 @@ type Environment struct {
 	graves            *evaluator.Index[[]version]    // histories of deleted items, by node name
 	graveOrder        []string                       // oldest first
 	snapshot          *evaluator.Snapshot
+	rollouts          *evaluator.Index[*Rollout] // by id
+	rolloutOrder      []string                   // ids in the order of their starts
+	liveRollouts      []string                   // those that own a seat, in the same order
+	frozen            *Frozen
 	declared          sum
 	sorted            *sortedRecords
 }
@@ -39,6 +43,7 @@ func newEnvironment(tenant, key, name, epoch string, created uint64) *Environmen
 		exposures: &evaluator.Index[[]Exposure]{},
 		referrers: &evaluator.Index[*referrerSet]{},
 		graves:    &evaluator.Index[[]version]{},
+		rollouts:  &evaluator.Index[*Rollout]{},
 		snapshot:  evaluator.EmptySnapshot(epoch),
 		sorted:    &sortedRecords{},
 	}

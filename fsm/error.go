@@ -16,6 +16,8 @@ const (
 	KindNotFound       Kind = "NOT_FOUND"
 	KindConflict       Kind = "CONFLICT" // the expected revision moved, or it is still referred to
 	KindExists         Kind = "EXISTS"
+	KindIllegal        Kind = "ILLEGAL" // not in the phase it is in
+	KindFrozen         Kind = "FROZEN"  // the environment lets nothing rise
 	KindDenied         Kind = "DENIED"
 	KindFenced         Kind = "FENCED" // the controller's term is over
 	KindRequestReused  Kind = "VAL_REQUEST_REUSED"

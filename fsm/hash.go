@@ -53,6 +53,9 @@ const (
 	leafRequest     leafKind = 'q'
 	leafStage       leafKind = 's'
 	leafMeta        leafKind = 'm'
+	leafRollout     leafKind = 'R'
+	leafFreeze      leafKind = 'f'
+	leafEffect      leafKind = 'X' // what an exposure serves
 )
 
 // leafBuilder collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.

@@ -107,7 +107,7 @@ func (l *loader) take(kind byte, r *reader) error {
 	if (kind == recordHeader) != (l.full == "") {
 		return errors.New("the header is not the first record")
 	}
-	if kind >= recordFlag && kind <= recordTombstone && l.env == nil {
+	if (kind >= recordFlag && kind <= recordTombstone || kind >= recordEffect) && l.env == nil {
 		return fmt.Errorf("a record of type %d stands outside an environment", kind)
 	}
 	switch kind {
@@ -122,7 +122,13 @@ func (l *loader) take(kind byte, r *reader) error {
 	case recordSegment:
 		return l.item(ObjectSegment, r)
 	case recordExposure:
-		return l.exposure(r)
+		return l.exposure(r, Exposure{Flag: r.string(), Owner: r.string()})
+	case recordEffect:
+		return l.effect(r)
+	case recordRollout:
+		return l.rollout(r)
+	case recordFreeze:
+		return l.freeze(r)
 	case recordGrave:
 		return l.grave(r)
 	case recordTombstone:

@@ -134,8 +134,8 @@ func (l *loader) intern(r *reader) string {
 }
 
 // exposure follows the flag it stands beside: the flag compiles again, with it.
-func (l *loader) exposure(r *reader) error {
-	x := Exposure{Flag: r.string(), Owner: r.string(), Revision: r.uvarint(), At: r.varint(), By: l.actor(r), Reason: r.string()}
+func (l *loader) exposure(r *reader, x Exposure) error {
+	x.Revision, x.At, x.By, x.Reason = r.uvarint(), r.varint(), l.actor(r), r.string()
 	it, n := l.last, len(l.parts.Flags)-1
 	if n < 0 || it.Key != x.Flag || l.parts.Flags[n].Key() != x.Flag {
 		return fmt.Errorf("an exposure of flag %q does not follow it", x.Flag)

@@ -62,9 +62,15 @@ func (d *draft) judge() error {
 			if err := d.refuseReferred(t, "deleted"); err != nil {
 				return err
 			}
+			if err := d.guardDeletion(t); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := d.judgeEdges(t); err != nil {
+			return err
+		}
+		if err := d.guardSeats(t); err != nil {
 			return err
 		}
 		if t.before != nil && t.before != t.now && t.kind == ObjectFlag {

@@ -48,6 +48,9 @@ const (
 	codeNotFound
 	codeConflict
 	codeExists
+	codeIllegal
+	codeFrozen
+	codeDenied
 )
 
 func newRequestTable() requestTable {
@@ -173,14 +176,15 @@ func (s *State) replay(c Command, row *requestRow) Outcome {
 }
 
 // storedFailures are the refusals that depend on the state, so that a retry must find them again.
-func storedFailures() [4]struct {
+func storedFailures() [7]struct {
 	kind Kind
 	code outcomeCode
 } {
 	return [...]struct {
 		kind Kind
 		code outcomeCode
-	}{{KindInvalid, codeInvalid}, {KindNotFound, codeNotFound}, {KindConflict, codeConflict}, {KindExists, codeExists}}
+	}{{KindInvalid, codeInvalid}, {KindNotFound, codeNotFound}, {KindConflict, codeConflict}, {KindExists, codeExists},
+		{KindIllegal, codeIllegal}, {KindFrozen, codeFrozen}, {KindDenied, codeDenied}}
 }
 
 // remember stores the answer of the entry under the request's id.

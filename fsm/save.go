@@ -31,6 +31,9 @@ const (
 	recordAudit
 	recordStage
 	recordCheckpoint
+	recordEffect // an exposure with what it serves
+	recordRollout
+	recordFreeze
 )
 
 // writer counts and checksums what it writes; the first error stays.
@@ -151,9 +154,14 @@ func (e *Environment) save(w *writer) {
 		e.saveItem(w, ObjectFlag, r.Key, served)
 		w.end(recordFlag)
 		for _, x := range e.Exposures(r.Key) {
+			if x.Effect != nil {
+				w.strings(x.Flag, x.Owner, x.Seat).bytes(x.Effect.record()).numbers(x.Revision).time(x.At).actor(x.By).strings(x.Reason).end(recordEffect)
+				continue
+			}
 			w.strings(x.Flag, x.Owner).numbers(x.Revision).time(x.At).actor(x.By).strings(x.Reason).end(recordExposure)
 		}
 	}
+	e.saveRollouts(w)
 	for _, node := range e.graveOrder {
 		versions, _ := e.graves.Get(node)
 		w.strings(node).versions(versions).end(recordGrave)

@@ -90,13 +90,14 @@ const (
 	ReasonFailed          Reason = "failed"
 )
 
-func (r Reason) gravity() int {
+// Rank orders the reasons by how serious they are.
+func (r Reason) Rank() int {
 	return slices.Index([]Reason{"", ReasonHold, ReasonApproval, ReasonManual, ReasonNoData, ReasonDeadline,
 		ReasonNoDataTimeout, ReasonInconclusive, ReasonStableUnhealthy, ReasonFailed}, r)
 }
 
 // Evidence tells whether the pause came from what was measured, so that resuming measures anew.
-func (r Reason) Evidence() bool { return r.gravity() > ReasonManual.gravity() }
+func (r Reason) Evidence() bool { return r.Rank() > ReasonManual.Rank() }
 
 // Event is one move of a rollout with what it rested on: the record of a decision.
 type Event struct {

@@ -65,7 +65,7 @@ func (r *Rollout) allows(m Move) bool {
 	case MovePause, MoveAdvance, MoveLand:
 		return moving
 	case MoveResume:
-		return paused && r.Reason.gravity() >= ReasonManual.gravity()
+		return paused && r.Reason.Rank() >= ReasonManual.Rank()
 	case MovePromote, MoveSkip, MoveAbort, MoveRollback, MoveHold, MoveStall:
 		return r.Phase.Live()
 	case MovePromoteFull:
@@ -151,10 +151,10 @@ func (m *move) make(c MoveRollout) error {
 	case MovePause:
 		m.pause(ReasonManual)
 	case MoveHold:
-		if c.Pause.gravity() < ReasonNoData.gravity() {
+		if c.Pause.Rank() < ReasonNoData.Rank() {
 			return illegal(c, m.r, fmt.Sprintf("%q is no reason to pause for", c.Pause))
 		}
-		if m.r.Phase == PhasePaused && c.Pause.gravity() <= m.r.Reason.gravity() {
+		if m.r.Phase == PhasePaused && c.Pause.Rank() <= m.r.Reason.Rank() {
 			return illegal(c, m.r, "it is paused for that already, or for a more serious reason")
 		}
 		m.pause(c.Pause)

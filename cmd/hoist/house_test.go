@@ -52,6 +52,9 @@ var house = []room{
 		"github.com/hashicorp/go-hclog", "github.com/klauspost/compress", prometheus, uuid}},
 	{folder: "cluster/clustertest", house: []string{"cluster", "fsm", "evaluator"}, foreign: []string{
 		"github.com/hashicorp/raft", "github.com/hashicorp/memberlist"}}, // whose transports it replaces
+	{folder: "rollout", house: []string{"fsm", "evaluator"}, foreign: []string{"github.com/expr-lang/expr", "github.com/adhocore/gronx", yaml, strictJSON}},
+	{folder: "rollout/prometheus", house: []string{"rollout"}, foreign: []string{prometheus, "github.com/prometheus/common"}},
+	{folder: "rollout/web", house: []string{"rollout"}},
 	{folder: "transport", house: []string{"fsm", "evaluator", "transport"}, foreign: []string{
 		connect, "connectrpc.com/grpchealth", "connectrpc.com/grpcreflect", "connectrpc.com/otelconnect", protobuf, prometheus,
 		strictJSON, uuid, "golang.org/x/time"}},
@@ -60,7 +63,7 @@ var house = []room{
 	{folder: "transport/stream", house: []string{"transport/api", "transport/wire", "evaluator"}, foreign: []string{protobuf, connect}},
 	{folder: "transport/client", house: []string{"transport/api", "transport/wire", "evaluator"}, foreign: []string{connect, protobuf, uuid}},
 	{folder: "examples"},
-	{folder: "cmd/hoist", house: []string{"evaluator", "fsm", "cluster", "transport", "examples"}, foreign: []string{
+	{folder: "cmd/hoist", house: []string{"evaluator", "fsm", "cluster", "rollout", "transport", "examples"}, foreign: []string{
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/knadh/koanf/v2", yaml, connect, protobuf, prometheus, uuid,
 		"github.com/armon/go-metrics", // raft's and memberlist's own measurements
 		// only for `bench writes`, whose baseline is a bare raft loop

@@ -65,6 +65,7 @@ func TestIndexBehavesLikeAMap(t *testing.T) {
 		same(x, model, 0)
 		same(x, model, rapid.Uint64Range(1, revision).Draw(t, "since"))
 		same(frozen, frozenModel, 0)
+		same(frozen, frozenModel, uint64(filled/2))
 		for key, c := range model {
 			v, ok := x.Get(key)
 			if !ok || v != c.value {

@@ -189,3 +189,25 @@ func TestAnEmptyDiskJoinsUnderANewID(t *testing.T) {
 		}
 	})
 }
+
+func TestARestartWithoutJoinRemembersTheMembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.Start(t, clustertest.Options{})
+		leader := c.WaitLeader()
+		c.WaitQuiet()
+		time.Sleep(5 * time.Second)
+		m := others(c, leader)[0]
+		c.Stop(m)
+		c.Move(m) // nobody can find it unless it finds them
+		require.NoError(t, c.TryStart(m, 0, nil))
+		c.Wait("its new address is known", 30*time.Second, func() bool {
+			for _, s := range leader.Node().Status().Members {
+				if s.Name == m.Name && s.PeerAddr == m.Name+".1:7701" {
+					return true
+				}
+			}
+			return false
+		})
+		c.WaitQuiet()
+	})
+}

@@ -48,7 +48,7 @@ func (f *frames) next() *hoistv1.FollowResponse {
 
 func (f *frames) close() {
 	f.stop()
-	f.stream.Close() //nolint:errcheck // cancelled
+	f.stream.Close() // cancelled
 }
 
 func TestFollowOverEveryProtocol(t *testing.T) {

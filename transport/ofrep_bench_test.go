@@ -51,7 +51,7 @@ func BenchmarkOFREPHandler(b *testing.B) {
 	w := &sink{header: http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
-		body.Seek(0, io.SeekStart) //nolint:errcheck // cannot fail
+		body.Seek(0, io.SeekStart) // cannot fail
 		clear(w.header)
 		server.ServeHTTP(w, r)
 	}
@@ -68,7 +68,7 @@ func drive(b *testing.B, serve func(net.Listener) error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	defer listener.Close()
-	go serve(listener) //nolint:errcheck // ends with the listener
+	go serve(listener) // ends with the listener
 	request := []byte("POST /ofrep/v1/evaluate/flags/theme HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " +
 		strconv.Itoa(len(benchBody)) + "\r\n\r\n" + benchBody)
 	var left atomic.Int64

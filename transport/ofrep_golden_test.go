@@ -205,10 +205,13 @@ func TestGoldenBulk(t *testing.T) {
 		require.EqualValues(t, receipt.Revision, field(t, a.body, "metadata", "hoist.revision"))
 	})
 	t.Run("an empty environment", func(t *testing.T) {
+		n.write(t, fsm.CreateEnvironment{Tenant: "default", Environment: "qa"})
 		a := post(t, url, `{}`, "X-Hoist-Environment", "production")
 		require.Equal(t, 200, a.status)
 		require.Empty(t, field(t, a.body, "flags"))
 		require.Contains(t, a.body, `"flags":[]`)
+		fresh := post(t, url, `{}`, "X-Hoist-Environment", "production", "If-None-Match", post(t, url, `{}`, "X-Hoist-Environment", "qa").header.Get("ETag"))
+		require.Equal(t, 200, fresh.status, "the tag of another environment that looks the same")
 	})
 }
 

@@ -3,6 +3,7 @@ package evaluator_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"testing"
 
 	stricter "github.com/go-json-experiment/json"
@@ -65,7 +66,8 @@ func drawValue(t *rapid.T, depth int) evaluator.Value {
 	return evaluator.Value{}
 }
 
-// RFC 8785 orders members by UTF-16; ours are ordered bytewise, so only texts and numbers are compared with it.
+// RFC 8785 orders members by UTF-16 and writes whole numbers up to 1e21 without an exponent; ours are ordered bytewise
+// and such numbers stay floats, so only texts and smaller numbers are compared with it.
 func TestValuesAreWrittenAsCanonicalJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := drawValue(t, 0)
@@ -78,7 +80,7 @@ func TestValuesAreWrittenAsCanonicalJSON(t *testing.T) {
 		viaStream := evaluator.Value{}
 		require.NoError(t, stricter.Unmarshal(text, &viaStream))
 		require.Equal(t, back, viaStream)
-		if v.Kind() == evaluator.KindString || v.Kind() == evaluator.KindNumber {
+		if v.Kind() == evaluator.KindString || (v.Kind() == evaluator.KindNumber && math.Abs(v.AsNumber()) < 1<<53) {
 			canonical := jsontext.Value(text).Clone()
 			require.NoError(t, canonical.Canonicalize())
 			require.Equal(t, string(canonical), string(text))

@@ -188,3 +188,15 @@ func rawNumbers(dec *jsontext.Decoder, v *any) error {
 	}
 	return nil
 }
+
+// A float beyond 2^53 stays the number it was when a context is written and read again; an integer never becomes one.
+func TestLargeNumbersSurviveTheCanonicalForm(t *testing.T) {
+	c, err := parse(`{"float":1e20,"integer":100000000000000000000}`)
+	require.NoError(t, err)
+	again, err := parse(string(c.AppendCanonical(nil)))
+	require.NoError(t, err)
+	for _, context := range []*evaluator.Context{c, again} {
+		require.True(t, context.Attributes[0].Value.Equal(evaluator.Number(1e20)))
+		require.Equal(t, evaluator.KindUnusable, context.Attributes[1].Value.Kind())
+	}
+}

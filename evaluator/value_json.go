@@ -79,12 +79,16 @@ func appendMembers(dst []byte, members []Attribute) []byte {
 	return append(dst, '}')
 }
 
-// appendNumber writes f as ECMAScript does: integers below 1e21 without exponent.
+// appendNumber writes f as ECMAScript does, except that whole numbers beyond ±(2^53-1) keep their exponent: without it
+// they would be read back as integers that float64 cannot hold.
 func appendNumber(dst []byte, f float64) []byte {
-	if f == math.Trunc(f) && math.Abs(f) <= maxSafeInteger {
+	switch {
+	case f != math.Trunc(f):
+		return jsontext.AppendFloat(dst, f, 64)
+	case math.Abs(f) <= maxSafeInteger:
 		return strconv.AppendInt(dst, int64(f), 10)
 	}
-	return jsontext.AppendFloat(dst, f, 64)
+	return strconv.AppendFloat(dst, f, 'e', -1, 64)
 }
 
 // appendString writes s between quotes with the escapes JSON demands and no others.

@@ -57,7 +57,7 @@ func whereToLook(command *cobra.Command) string {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hoist",
-		Short: "Feature flags and progressive rollouts in one binary with Raft inside",
+		Short: "Feature flags in one binary with Raft inside",
 		Long: `hoist keeps feature flags in a replicated log, answers evaluations from memory on every node and streams every change.
 
 Start one node with "hoist dev", see a cluster survive its leader with "hoist demo --chaos", and run a real node with

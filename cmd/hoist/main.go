@@ -1,4 +1,4 @@
-// Command hoist is feature flags and progressive rollouts in one binary with Raft inside: the server, the tools that
+// Command hoist is feature flags in one binary with Raft inside: the server, the tools that
 // talk to it, and a demo that kills leaders.
 //
 // Everything below main is reachable through run, which tests call with arguments and buffers:

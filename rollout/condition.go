@@ -15,22 +15,31 @@ func compile(text string) (*vm.Program, error) {
 	return expr.Compile(text, expr.Env(environment(nil, nil)), expr.Timezone("UTC"))
 }
 
-// environment is what a condition may name.
-func environment(result, stable any) map[string]any {
-	return map[string]any{
-		"result": result,
-		"stable": stable,
-		"isNaN":  func(v any) bool { f, ok := number(v); return ok && math.IsNaN(f) },
-		"isInf":  func(v any) bool { f, ok := number(v); return ok && math.IsInf(f, 0) },
-		"isNil":  func(v any) bool { return v == nil },
-		"default": func(v, fallback any) any {
+// scope is what a condition may name. Its fields have a type even where a value is missing, so conditions compile
+// before anything was measured.
+type scope struct {
+	Result  any                        `expr:"result"`
+	Stable  any                        `expr:"stable"`
+	IsNaN   func(any) bool             `expr:"isNaN"`
+	IsInf   func(any) bool             `expr:"isInf"`
+	IsNil   func(any) bool             `expr:"isNil"`
+	Default func(v, fallback any) any  `expr:"default"`
+	AsInt   func(any) (int64, error)   `expr:"asInt"`
+	AsFloat func(any) (float64, error) `expr:"asFloat"`
+}
+
+func environment(result, stable any) scope {
+	return scope{
+		Result: result, Stable: stable, AsInt: asInt, AsFloat: asFloat,
+		IsNaN: func(v any) bool { f, ok := number(v); return ok && math.IsNaN(f) },
+		IsInf: func(v any) bool { f, ok := number(v); return ok && math.IsInf(f, 0) },
+		IsNil: func(v any) bool { return v == nil },
+		Default: func(v, fallback any) any {
 			if v == nil {
 				return fallback
 			}
 			return v
 		},
-		"asInt":   asInt,
-		"asFloat": asFloat,
 	}
 }
 

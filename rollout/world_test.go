@@ -1,0 +1,198 @@
+package rollout_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hoistflags/hoist/evaluator"
+	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/rollout"
+)
+
+var dev = fsm.Scope{Tenant: fsm.DefaultTenant, Environment: "dev"}
+
+// world is one node's law in a bubble of virtual time: a log without disks and networks, a pilot and a provider. Leaders
+// can be killed before or after any entry the pilot makes.
+type world struct {
+	t        *testing.T
+	store    *fsm.Store
+	mu       sync.Mutex
+	term     uint64
+	leadsAt  time.Time
+	changed  chan struct{}
+	ids      int
+	log      []fsm.Entry
+	made     int  // entries of the pilot
+	killAt   int  // the entry around which the leader dies; 0: never
+	killPost bool // after it is in the log
+	answer   func(q rollout.Query) (rollout.Answer, error)
+	asked    int
+	pilot    *rollout.Pilot
+	cancel   context.CancelFunc
+	done     chan struct{}
+}
+
+// within runs a test in a bubble with a pilot at work.
+func within(t *testing.T, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		test(w)
+	})
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, store: fsm.NewStore(), term: 1, changed: make(chan struct{}), done: make(chan struct{})}
+	w.answer = func(rollout.Query) (rollout.Answer, error) { return rollout.Answer{Value: []float64{0}}, nil }
+	w.system(fsm.LeaderEstablished{Term: 1, ServerID: "a", ClusterID: "c", Epoch: "e", LawLow: fsm.LawOldest, LawHigh: fsm.LawVersion})
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel = cancel
+	w.pilot = &rollout.Pilot{Store: w.store, Cluster: w, Sources: rollout.Sources{Prometheus: w, Web: w}}
+	go func() { defer close(w.done); _ = w.pilot.Run(ctx) }()
+	return w
+}
+
+func (w *world) close() { w.cancel(); <-w.done }
+
+func (w *world) Query(_ context.Context, q rollout.Query) (rollout.Answer, error) {
+	w.mu.Lock()
+	w.asked++
+	answer := w.answer
+	w.mu.Unlock()
+	return answer(q)
+}
+
+func (w *world) Leading() (uint64, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.term, !time.Now().Before(w.leadsAt)
+}
+
+func (w *world) Now() time.Time { return time.Now() }
+
+func (w *world) Changed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changed
+}
+
+func (w *world) raise() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// Propose is the log. What the pilot sends may meet the death of the leader.
+func (w *world) Propose(_ context.Context, p *fsm.Proposal) (fsm.Receipt, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.made++
+	if w.made == w.killAt && !w.killPost {
+		w.elect()
+		return fsm.Receipt{}, &fsm.Error{Kind: fsm.KindUnknownOutcome, Detail: "the leader died"}
+	}
+	out := w.apply(p)
+	if w.made == w.killAt {
+		w.elect()
+		return fsm.Receipt{}, &fsm.Error{Kind: fsm.KindUnknownOutcome, Detail: "the leader died"}
+	}
+	return out.Receipt, out.Err
+}
+
+func (w *world) apply(p *fsm.Proposal) fsm.Outcome {
+	p.At = time.Now().UnixMilli()
+	e := fsm.Entry{Index: w.store.State().Index() + 1, Term: w.term, Data: p.Encode()}
+	w.log = append(w.log, e)
+	return w.store.Apply([]fsm.Entry{e})[0]
+}
+
+// elect: nobody leads for 700 ms, then somebody in the next term.
+func (w *world) elect() {
+	w.term++
+	w.leadsAt = time.Now().Add(700 * time.Millisecond)
+	w.raise()
+	time.AfterFunc(700*time.Millisecond, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.raise()
+	})
+}
+
+func (w *world) system(c fsm.Command) {
+	command, err := fsm.EncodeCommand(c)
+	require.NoError(w.t, err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	require.NoError(w.t, w.apply(&fsm.Proposal{Actor: fsm.Actor{Kind: fsm.ActorSystem}, Command: command}).Err)
+}
+
+func (w *world) try(c fsm.Command) (fsm.Receipt, error) {
+	command, err := fsm.EncodeCommand(c)
+	require.NoError(w.t, err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ids++
+	out := w.apply(&fsm.Proposal{RequestID: fmt.Sprintf("r-%d", w.ids), Actor: fsm.Actor{Kind: "user", ID: "ann"}, Command: command})
+	return out.Receipt, out.Err
+}
+
+func (w *world) do(c fsm.Command) fsm.Receipt {
+	w.t.Helper()
+	receipt, err := w.try(c)
+	require.NoError(w.t, err)
+	return receipt
+}
+
+func (w *world) flag(key string) {
+	f, err := evaluator.DecodeFlag(fmt.Appendf(nil, `{"key":%q,"type":"boolean","enabled":true,"variants":[{"key":"on","value":true},
+		{"key":"off","value":false}],"off":"off","default":{"variant":"off"}}`, key))
+	require.NoError(w.t, err)
+	w.do(fsm.PutFlag{Scope: dev, Flag: f})
+}
+
+func (w *world) start(yaml string) string {
+	w.t.Helper()
+	p, err := rollout.ParsePlan([]byte(yaml))
+	require.NoError(w.t, err)
+	return fsm.RolloutID(p.Name, w.do(fsm.StartRollout{Scope: dev, Plan: p}).Revision)
+}
+
+func (w *world) move(id string, m fsm.Move) {
+	w.do(fsm.MoveRollout{Scope: dev, ID: id, Move: m, Reason: "told to"})
+}
+
+func (w *world) get(id string) *fsm.Rollout {
+	env, _ := w.store.State().Environment(dev.Tenant, dev.Environment)
+	r, ok := env.Rollout(id)
+	require.True(w.t, ok)
+	return r
+}
+
+// after lets virtual time pass and everything settle.
+func (w *world) after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (w *world) provide(f func(q rollout.Query) (rollout.Answer, error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answer = f
+}
+
+func values(v ...float64) func(rollout.Query) (rollout.Answer, error) {
+	return func(rollout.Query) (rollout.Answer, error) { return rollout.Answer{Value: v}, nil }
+}
+
+func events(r *fsm.Rollout) (out []string) {
+	for _, e := range r.History() {
+		out = append(out, e.Kind)
+	}
+	return out
+}

@@ -214,6 +214,8 @@ func TestBatchIsAtomicAndOneRevision(t *testing.T) {
 		fsm.SetEnabled{Scope: dev, Key: "checkout"}, fsm.DeleteFlag{Scope: dev, Key: "nothing"}}})
 	require.True(t, n.eval("checkout").Value.AsBool())
 	n.refuse(fsm.KindInvalid, fsm.Batch{Scope: dev, Commands: []fsm.Command{fsm.CreateTenant{Tenant: "x"}}})
+	elsewhere := fsm.Scope{Tenant: "default", Environment: "production"}
+	n.refuse(fsm.KindInvalid, fsm.Batch{Scope: dev, Commands: []fsm.Command{fsm.Kill{Scope: elsewhere, Key: "checkout"}}})
 }
 
 func TestControllerOfAnEarlierTermIsFenced(t *testing.T) {
@@ -234,6 +236,7 @@ func TestOnlyTheClusterSpeaksForItself(t *testing.T) {
 	for _, c := range []fsm.Command{fsm.RaiseVersion{Version: 1}, fsm.Checksum{}, fsm.LeaderEstablished{}} {
 		n.refuse(fsm.KindDenied, c)
 		require.Error(t, n.store.State().Admit(n.proposal(c)))
+		n.refuse(fsm.KindDenied, fsm.Batch{Scope: dev, Commands: []fsm.Command{c}}) // every command of a batch is asked
 	}
 	require.NoError(t, n.store.State().Admit(n.proposal(fsm.CreateTenant{Tenant: "acme"})))
 }
@@ -270,7 +273,7 @@ func TestConfigurationEntryOnlyMovesTheIndex(t *testing.T) {
 
 func TestTryAnswersAndChangesNothing(t *testing.T) {
 	n := newNode(t)
-	n.put(boolean("checkout", ""))
+	n.put(boolean("checkout", ""), boolean("a", ""), boolean("b", "")) // three rows: the tail has room for a fourth
 	state, full := n.store.State(), n.store.State().FullHash()
 	receipt, err := state.Try(n.proposal(fsm.DeleteFlag{Scope: dev, Key: "checkout"}))
 	require.NoError(t, err)
@@ -280,5 +283,7 @@ func TestTryAnswersAndChangesNothing(t *testing.T) {
 	require.Equal(t, full, n.store.State().FullHash())
 	require.NoError(t, fsm.VerifyAudit("", n.store.State().Audit(0, 10)))
 	n.put(boolean("cart", ""))
+	_, err = state.Try(n.proposal(fsm.DeleteFlag{Scope: dev, Key: "checkout"})) // a state that is past
+	require.NoError(t, err)
 	require.NoError(t, fsm.VerifyAudit("", n.store.State().Audit(0, 10)), "a trial left nothing in the shared tail")
 }

@@ -57,16 +57,16 @@ func TestDiffOfWhatSaltsAndRangesAreLeftOpenIsEmpty(t *testing.T) {
 
 func TestDiffPutsThoseWhoLeaveBeforeWhatTheyLeave(t *testing.T) {
 	n := newNode(t)
-	n.put(boolean("payments", ""), needs("checkout", "payments"))
+	n.put(boolean("api", ""), needs("checkout", "api")) // by key alone the order would be wrong
 	to := fsm.Content{}
-	to.Flags = append(to.Flags, decodeFlag(t, boolean("payments", `,"archived":true`)), decodeFlag(t, boolean("checkout", "")))
+	to.Flags = append(to.Flags, decodeFlag(t, boolean("api", `,"archived":true`)), decodeFlag(t, boolean("checkout", "")))
 	for _, c := range fsm.Diff(dev, n.env(), to, true) {
 		n.do(c)
 	}
 	require.Empty(t, fsm.Diff(dev, n.env(), to, true))
 
-	n.do(fsm.SetArchived{Scope: dev, Key: "payments"})
-	n.put(needs("checkout", "payments"))
+	n.do(fsm.SetArchived{Scope: dev, Key: "api"})
+	n.put(needs("checkout", "api"))
 	for _, c := range fsm.Diff(dev, n.env(), fsm.Content{}, true) { // those who name go before what they name
 		n.do(c)
 	}

@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,11 @@ func TestSmallCommandsStaySmall(t *testing.T) {
 		p.At = start
 		require.LessOrEqual(t, len(p.Encode()), 200)
 	}
+}
+
+func TestBatchNamesItsEnvironmentOnce(t *testing.T) {
+	b := newNode(t).encode(fsm.Batch{Scope: dev, Commands: []fsm.Command{fsm.Unkill{Scope: dev, Key: "a"}, fsm.Unkill{Scope: dev, Key: "b"}}})
+	require.Equal(t, 1, strings.Count(string(b), "environment"))
 }
 
 func TestMalformedCommandsAreRefusedBeforeTheLog(t *testing.T) {

@@ -2,8 +2,10 @@ package fsm_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"flag"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,6 +32,19 @@ func TestDamagedStateIsRefusedAndTheOldOneStays(t *testing.T) {
 		require.Error(t, store.Load(bytes.NewReader(saved[:at])), "cut at %d", at)
 	}
 	require.Same(t, state, store.State())
+}
+
+// A state whose checksum is right but whose records are not those the header speaks of is no state.
+func TestRecordsThatDoNotHashToTheHeaderAreRefused(t *testing.T) {
+	n := newNode(t)
+	saved := n.save()
+	hash := []byte(n.store.State().FullHash())
+	at := bytes.Index(saved, hash)
+	require.Positive(t, at)
+	saved[at] = 'x'
+	body := saved[:len(saved)-4]
+	forged := binary.LittleEndian.AppendUint32(bytes.Clone(body), crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	require.ErrorContains(t, fsm.NewStore().Load(bytes.NewReader(forged)), "the header says")
 }
 
 func TestStateOfANewerFormatNamesTheWayOut(t *testing.T) {

@@ -285,5 +285,7 @@ func TestTryAnswersAndChangesNothing(t *testing.T) {
 	n.put(boolean("cart", ""))
 	_, err = state.Try(n.proposal(fsm.DeleteFlag{Scope: dev, Key: "checkout"})) // a state that is past
 	require.NoError(t, err)
-	require.NoError(t, fsm.VerifyAudit("", n.store.State().Audit(0, 10)), "a trial left nothing in the shared tail")
+	rows := n.store.State().Audit(0, 10)
+	_, head := n.store.State().AuditHead()
+	require.Equal(t, head, rows[len(rows)-1].Hash, "a trial left nothing in the shared tail")
 }

@@ -47,15 +47,21 @@ type query struct {
 	visits   int
 }
 
-// find returns the attribute sel selects, nil when it is absent or null. The targeting key lives in the query itself,
-// and a pointer to it must not be kept there: that would move every query to the heap.
+// find returns the attribute sel selects, nil when it is absent or null.
 func (q *query) find(sel *selector) *Value {
+	if sel == q.last {
+		return q.found
+	}
+	return q.follow(sel)
+}
+
+// follow is find for another attribute than the last one. The targeting key lives in the query itself, and a pointer
+// to it must not be kept there: that would move every query to the heap.
+func (q *query) follow(sel *selector) *Value {
 	if sel.key && q.key.text != "" {
 		return &q.key
 	}
-	if sel != q.last {
-		q.last, q.found = sel, sel.find(q.context)
-	}
+	q.last, q.found = sel, sel.find(q.context)
 	return q.found
 }
 
@@ -174,9 +180,12 @@ func (q *query) all(clauses []clause, depth, level int) bool {
 // relate asks a clause that is not a comparison: segment, prerequisite or exists. level is the number of segments
 // around it.
 func (q *query) relate(c *clause, depth, level int) state {
+	if len(c.segments) > 0 {
+		return hitIf(q.member(c.segments, depth, level))
+	}
 	switch c.operator {
 	case OpSegment:
-		return hitIf(q.member(c.segments, depth, level))
+		return stateMiss // of no segments
 	case OpPrerequisite:
 		r := q.served(c.flag, depth)
 		if r == nil || !r.HasValue {
@@ -208,6 +217,9 @@ func (q *query) inside(s *CompiledSegment, depth, level int) bool {
 		if s.exclude.has(key) {
 			return false
 		}
+	}
+	if len(s.rules) == 0 {
+		return false
 	}
 	inner := query{snapshot: q.snapshot, context: q.context, key: q.key, visits: q.visits}
 	found := false

@@ -42,10 +42,10 @@ func newInMatcher(from *Clause) matcher {
 
 func (m *inMatcher) test(kind ValueKind, num float64, text string) state {
 	switch {
-	case kind == KindString && m.fold:
-		return hitIf(m.hasFolded(text))
-	case kind == KindString:
+	case kind == KindString && !m.fold:
 		return hitIf(m.texts.has(text))
+	case kind == KindString:
+		return hitIf(m.hasFolded(text))
 	case m.coerce:
 		var room [numberRoom]byte
 		return hitIf(m.texts.has(coercedText(kind, num, &room)))

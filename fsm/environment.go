@@ -159,6 +159,9 @@ func (e *Environment) versions(kind ObjectKind, key string) []version {
 type Content struct {
 	Flags    []*evaluator.Flag
 	Segments []*evaluator.Segment
+	// Schedules stand beside the flags. With StatesSchedules set they are all that the named flags have.
+	Schedules       []*Schedule
+	StatesSchedules bool
 }
 
 func (e *Environment) item(kind ObjectKind, key string) (*item, bool) {

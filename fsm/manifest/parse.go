@@ -218,7 +218,7 @@ func (p *parser) unused() {
 	}
 	for _, o := range p.segments {
 		if !used[o.key] {
-			p.findings = append(p.findings, Finding{File: o.file, Line: o.node.Line, Object: o.name(), Code: "segment.unused",
+			p.findings = append(p.findings, Finding{File: o.file, Line: o.node.Line, Object: o.name(), Rule: "segment.unused",
 				Severity: SeverityWarning, Message: "nothing in these files asks for this segment"})
 		}
 	}

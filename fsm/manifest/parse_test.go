@@ -94,7 +94,7 @@ func TestFindingsNameTheLine(t *testing.T) {
 			content, findings := manifest.Parse(source(c.text))
 			require.NotEmpty(t, findings)
 			require.True(t, findings.Failed())
-			require.Equal(t, c.code, findings[0].Code, findings.String())
+			require.Equal(t, c.code, findings[0].Rule, findings.String())
 			require.Equal(t, c.line, findings[0].Line, findings.String())
 			require.Equal(t, "flags.yaml", findings[0].File)
 			require.Len(t, content.Flags, 1, "the rest is read")
@@ -139,7 +139,7 @@ func TestAliasesAreRepeatedWithinReason(t *testing.T) {
 func TestUnusedSegmentIsAWarning(t *testing.T) {
 	content, findings := manifest.Parse(source("segments:\n  - {key: beta, include: [a]}\n"))
 	require.Len(t, content.Segments, 1)
-	require.Equal(t, "flags.yaml:2: warning: segment beta: nothing in these files asks for this segment (segment.unused)", findings.String())
+	require.Equal(t, "flags.yaml:2:1: warning segment.unused: segment beta: nothing in these files asks for this segment", findings.String())
 	require.False(t, findings.Failed())
 }
 

@@ -45,7 +45,7 @@ func source(text string) manifest.Source {
 
 func TestExampleIsReadWithOneWarning(t *testing.T) {
 	content, findings := manifest.Parse(source(example))
-	require.Equal(t, `flags.yaml:7: warning: flag checkout: /variants/2: variant "in-code" is never served (lint.unserved)`, findings.String())
+	require.Equal(t, `flags.yaml:7:1: warning lint.unserved: flag checkout: /variants/2: variant "in-code" is never served`, findings.String())
 	require.Len(t, content.Flags, 3)
 	require.Len(t, content.Segments, 1)
 	require.Equal(t, 25000, content.Flags[0].Rules[1].Then.Split.Weights[0].Weight)

@@ -29,6 +29,7 @@ type Config struct {
 	Store  *fsm.Store
 	Node   Node
 	Admin  ClusterAdmin // nil: ClusterService answers unimplemented
+	Plans  Plans        // nil: no rollout can be started here
 	Logger *slog.Logger // nil: discard
 
 	// Registry receives the metrics and is what /metrics shows; nil: a registry of its own.
@@ -51,6 +52,7 @@ type Server struct {
 	mux     *http.ServeMux
 	scopes  *scopes
 	meters  *meters
+	cohorts *cohorts
 	streams *admission
 	hub     *stream.Hub
 	ofrep   *ofrep
@@ -89,7 +91,10 @@ func NewCore(cfg Config) (*Server, error) {
 	if s.meters, err = newMeters(cfg.Registry, cfg.Version); err != nil {
 		return nil, err
 	}
-	s.scopes = newScopes(cfg.Store, s.meters)
+	if s.cohorts, err = newCohorts(cfg.Registry, cfg.Store); err != nil {
+		return nil, err
+	}
+	s.scopes = newScopes(cfg.Store, s.meters, s.cohorts)
 	s.streams = newAdmission(cfg.MaxStreams, cfg.StreamAge, s.meters)
 	s.hub = stream.NewHub(stream.Config{
 		Live:    cfg.Store.Live,

@@ -43,6 +43,8 @@ var failures = map[fsm.Kind]failure{
 	fsm.KindNotFound:       {connect.CodeNotFound, http.StatusNotFound, "There is no such thing", 0},
 	fsm.KindConflict:       {connect.CodeAborted, http.StatusConflict, "The object has changed", 0},
 	fsm.KindExists:         {connect.CodeAlreadyExists, http.StatusConflict, "The object exists already", 0},
+	fsm.KindIllegal:        {connect.CodeFailedPrecondition, http.StatusConflict, "Not possible in the phase it is in", 0},
+	fsm.KindFrozen:         {connect.CodeFailedPrecondition, http.StatusLocked, "The environment is frozen", 0},
 	fsm.KindDenied:         {connect.CodePermissionDenied, http.StatusForbidden, "Not allowed", 0},
 	fsm.KindFenced:         {connect.CodeAborted, http.StatusConflict, "Another leader has taken over", 0},
 	fsm.KindRequestReused:  {connect.CodeInvalidArgument, http.StatusUnprocessableEntity, "The request id belongs to another request", 0},
@@ -177,7 +179,7 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Err
 	body = evaluator.String(state.Epoch()).AppendJSON(body)
 	body = append(body, `,"revision":`...)
 	body = strconv.AppendUint(body, state.Index(), 10)
-	body = append(body, "}\n"...)
+	body = append(appendProblems(body, e.Problems), "}\n"...)
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
@@ -186,4 +188,25 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Err
 	}
 	w.WriteHeader(f.status)
 	w.Write(body) //nolint:errcheck // the client is gone; nobody is left to tell
+}
+
+// appendProblems adds the member errors: one object per field that is wrong.
+func appendProblems(body []byte, problems evaluator.Problems) []byte {
+	for i, p := range problems {
+		if i == 0 {
+			body = append(body, `,"errors":[`...)
+		} else {
+			body = append(body, ',')
+		}
+		body = append(body, `{"field":`...)
+		body = evaluator.String(p.Field).AppendJSON(body)
+		body = append(body, `,"code":`...)
+		body = evaluator.String(p.Code).AppendJSON(body)
+		body = append(body, `,"detail":`...)
+		body = append(evaluator.String(p.Message).AppendJSON(body), '}')
+	}
+	if len(problems) > 0 {
+		body = append(body, ']')
+	}
+	return body
 }

@@ -64,7 +64,7 @@ func (s evaluationService) Evaluate(ctx context.Context, r *hoistv1.EvaluateRequ
 	}
 	snapshot := who.place.live.Snapshot()
 	result := snapshot.Evaluate(r.GetKey(), &who.context)
-	who.place.counts[doorConnect].count(result.Reason, result.ErrorCode)
+	who.place.count(doorConnect, r.GetKey(), &result)
 	if err := evaluationError(r.GetKey(), result); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (s evaluationService) EvaluateAll(ctx context.Context, r *hoistv1.EvaluateA
 			continue
 		}
 		result := snapshot.EvaluateCompiled(flag, &who.context)
-		who.place.counts[doorConnect].count(result.Reason, result.ErrorCode)
+		who.place.count(doorConnect, flag.Key(), &result)
 		out.Evaluations = append(out.Evaluations, evaluationMessage(flag, result))
 	}
 	return out, nil

@@ -114,7 +114,7 @@ func (o *ofrep) appendBulk(dst []byte, p *place, s *evaluator.Snapshot, c *evalu
 		}
 		comma = true
 		result := s.EvaluateCompiled(flag, c)
-		p.counts[doorOFREP].count(result.Reason, result.ErrorCode)
+		p.count(doorOFREP, flag.Key(), &result)
 		if result.ErrorCode != "" {
 			dst = appendFailure(dst, flag.Key(), result.ErrorCode, evaluationDetail(result))
 			continue

@@ -33,7 +33,7 @@ func (o *ofrep) single(w http.ResponseWriter, r *http.Request, key string) {
 		return
 	}
 	result := o.evaluate(snapshot, flag, &j.context)
-	p.counts[doorOFREP].count(result.Reason, result.ErrorCode)
+	p.count(doorOFREP, key, &result)
 	if result.ErrorCode != "" {
 		o.fail(w, http.StatusBadRequest, key, result.ErrorCode, evaluationDetail(result))
 		return

@@ -31,6 +31,10 @@ func (s *Server) routes() *http.ServeMux {
 	mount(hoistv1connect.NewManifestServiceHandler(manifestService{s}, withBody(common, maxManifestBody)...))
 	mount(hoistv1connect.NewClusterServiceHandler(clusterService{s}, common...))
 	mount(hoistv1connect.NewAuditServiceHandler(auditService{s}, common...))
+	path, rollouts := hoistv1connect.NewRolloutServiceHandler(rolloutService{s}, common...)
+	mount(path, rollouts)
+	mount(hoistv1connect.RolloutServiceWatchProcedure, paced(rollouts))
+	s.mountRollouts(mux)
 	path, evaluation := hoistv1connect.NewEvaluationServiceHandler(evaluationService{s}, common...)
 	mount(path, evaluation)
 	mount(hoistv1connect.EvaluationServiceWatchProcedure, paced(evaluation))
@@ -39,7 +43,7 @@ func (s *Server) routes() *http.ServeMux {
 	names := []string{
 		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
 		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,
-		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName,
+		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName, hoistv1connect.RolloutServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	mount(grpcreflect.NewHandlerV1(reflector))

@@ -15,6 +15,13 @@ type place struct {
 	scope  fsm.Scope
 	live   *evaluator.Live
 	counts [doors]reasonCounters
+	cohort *cohorts
+}
+
+// count notes one evaluation of a flag at a door.
+func (p *place) count(d door, flag string, r *evaluator.Result) {
+	p.counts[d].count(r.Reason, r.ErrorCode)
+	p.cohort.count(p.scope, flag, r)
 }
 
 // reasonCounters are the counters of one door by reason.
@@ -51,12 +58,13 @@ func (c *reasonCounters) count(r evaluator.Reason, code evaluator.ErrorCode) {
 type scopes struct {
 	store  *fsm.Store
 	meters *meters
+	cohort *cohorts
 	known  atomic.Pointer[map[fsm.Scope]*place]
 	add    sync.Mutex
 }
 
-func newScopes(store *fsm.Store, m *meters) *scopes {
-	s := &scopes{store: store, meters: m}
+func newScopes(store *fsm.Store, m *meters, c *cohorts) *scopes {
+	s := &scopes{store: store, meters: m, cohort: c}
 	s.known.Store(&map[fsm.Scope]*place{})
 	return s
 }
@@ -76,7 +84,7 @@ func (s *scopes) find(scope fsm.Scope) *place {
 	if p := old[scope]; p != nil {
 		return p
 	}
-	p := &place{scope: scope, live: live}
+	p := &place{scope: scope, live: live, cohort: s.cohort}
 	for door := range doors {
 		p.counts[door] = s.meters.reasons(scope.Environment, door)
 	}

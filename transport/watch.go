@@ -33,7 +33,7 @@ type watch struct {
 	sent    map[string]answer
 	epoch   string
 	at      uint64 // revision of the snapshot that sent reflects
-	counts  *reasonCounters
+	place   *place
 }
 
 func (s evaluationService) Watch(ctx context.Context, r *hoistv1.WatchRequest, out *connect.ServerStream[hoistv1.WatchResponse]) error {
@@ -51,7 +51,7 @@ func (s evaluationService) Watch(ctx context.Context, r *hoistv1.WatchRequest, o
 	defer leave()
 	ctx, cancel := s.streams.bound(ctx)
 	defer cancel()
-	w := &watch{context: &who.context, keys: r.GetKeys(), counts: &who.place.counts[doorWatch]}
+	w := &watch{context: &who.context, keys: r.GetKeys(), place: who.place}
 	live := who.place.live
 	snapshot, idle := live.Snapshot(), time.Now()
 	for {
@@ -152,7 +152,7 @@ func (w *watch) look(s *evaluator.Snapshot, flag *evaluator.Compiled, m *hoistv1
 		return
 	}
 	result := s.EvaluateCompiled(flag, w.context)
-	w.counts.count(result.Reason, result.ErrorCode)
+	w.place.count(doorWatch, flag.Key(), &result)
 	now := answer{result, flag.Metadata()}
 	if known && last.equal(now) {
 		return

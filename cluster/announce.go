@@ -118,8 +118,7 @@ func (n *Node) tellCommit(s raft.Server, index, term uint64) error {
 	self := n.transport.EncodePeer(raft.ServerID(n.id()), n.transport.LocalAddr())
 	request := raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.id()), Addr: self},
-		Term:      term, Leader: self,
-		PrevLogEntry: index, PrevLogTerm: term, LeaderCommitIndex: index,
+		Term:      term, PrevLogEntry: index, PrevLogTerm: term, LeaderCommitIndex: index,
 	}
 	var response raft.AppendEntriesResponse
 	err := n.transport.AppendEntries(s.ID, s.Address, &request, &response)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,7 +73,7 @@ func (n *Node) steady() {
 // bootstrap founds a cluster of the given servers; every founder does it with the same list.
 func (n *Node) bootstrap(servers []raft.Server) error {
 	err := n.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error()
-	if err == raft.ErrCantBootstrap { // the others were quicker and their log is here already
+	if errors.Is(err, raft.ErrCantBootstrap) { // the others were quicker and their log is here already
 		return nil
 	}
 	return err

@@ -21,8 +21,8 @@ func quoted(prefix string, n int) string {
 
 // shape is one kind of flag with a context that walks its longest way.
 type shape struct {
-	name, flag, context string
-	more                []string // other flags and segments
+	name, flag string
+	more       []string // other flags and segments
 }
 
 const halfSplit = `{"split":{"salt":"s","weights":[{"variant":"on","weight":50000},{"variant":"off","weight":50000}]}}`

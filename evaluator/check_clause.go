@@ -9,7 +9,7 @@ import (
 
 // traits says what an operator takes beside its values.
 type traits struct {
-	attribute, values, negate, ifMissing, coerce, ignoreCase bool
+	attribute, values, ifMissing, coerce, ignoreCase bool
 }
 
 // operatorTraits lists the operators; ok is false for a name that is none.

@@ -1,6 +1,7 @@
 package evaluator
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -145,7 +146,8 @@ func (s *scanner) attribute(c *Context, name string, depth int) error {
 
 // contextError gives every failure of the scanner its code.
 func contextError(err error) error {
-	if syntax, ok := err.(*syntaxError); ok {
+	var syntax *syntaxError
+	if errors.As(err, &syntax) {
 		return &ContextError{Code: ErrorParse, Detail: syntax.Error()}
 	}
 	return err

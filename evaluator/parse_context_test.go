@@ -140,7 +140,8 @@ func FuzzParseContext(f *testing.F) {
 		var reference map[string]any
 		strict := stricter.Unmarshal(data, &reference, stricter.WithUnmarshalers(stricter.UnmarshalFromFunc(rawNumbers)))
 		valid := jsontext.Value(data).IsValid()
-		wrong, _ := err.(*evaluator.ContextError)
+		var wrong *evaluator.ContextError
+		errors.As(err, &wrong)
 		switch {
 		case !valid:
 			// A limit may be passed before the text turns out to be broken; either answer refuses it.

@@ -36,14 +36,6 @@ func (p Problems) Undecodable() bool {
 	return len(p) > 0 && strings.HasPrefix(p[0].Code, "decode.")
 }
 
-// err returns nil for no problems, so that a nil slice does not become a non-nil error.
-func (p Problems) err() error {
-	if len(p) == 0 {
-		return nil
-	}
-	return p
-}
-
 // add appends a problem at field.
 func (p *Problems) add(field place, code, format string, args ...any) {
 	*p = append(*p, Problem{Field: field.pointer(), Code: code, Message: fmt.Sprintf(format, args...)})

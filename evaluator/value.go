@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strings"
 )
 
 // ValueKind is the JSON kind of a Value.
@@ -181,10 +180,4 @@ func (v Value) exact() bool {
 		}
 	}
 	return !slices.ContainsFunc(v.Elems(), func(e Value) bool { return !e.exact() })
-}
-
-// detached returns v without references into the bytes it was read from.
-func (v Value) detached() Value {
-	v.text = strings.Clone(v.text)
-	return v
 }

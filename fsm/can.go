@@ -12,7 +12,7 @@ func Can(_ *State, actor Actor, verb string, target Target) error {
 		return err
 	}
 	switch verb {
-	case verbLeader, verbRaiseVersion, verbChecksum:
+	case verbLeader, verbRaiseVersion, verbChecksum, verbMoveSchedule:
 		if actor.Kind != ActorSystem {
 			return &Error{Kind: KindDenied, Op: verb, Target: target.String(),
 				Detail: fmt.Sprintf("only the cluster itself may do this, not an actor of kind %q", actor.Kind)}

@@ -65,6 +65,12 @@ func checkBody(c Command) evaluator.Problems {
 		return checkKey("/key", c.Key)
 	case Kill:
 		return append(checkKey("/key", c.Key), checkText("/reason", c.Reason, maxReason)...)
+	case PutSchedule:
+		return checkSchedule(c.Schedule)
+	case DropSchedule:
+		return checkKey("/flag", c.Flag)
+	case MoveSchedule:
+		return checkKey("/flag", c.Flag)
 	case Restore:
 		return checkRestore(c)
 	case Batch:
@@ -120,6 +126,8 @@ func (Unkill) batchable()        {}
 func (PutSegment) batchable()    {}
 func (DeleteSegment) batchable() {}
 func (Restore) batchable()       {}
+func (PutSchedule) batchable()   {}
+func (DropSchedule) batchable()  {}
 
 // checkEnvelope judges what travels around a command.
 func checkEnvelope(p *Proposal, c Command) error {

@@ -18,14 +18,53 @@ func Diff(scope Scope, from *Environment, to Content, prune bool) []Command {
 	for _, f := range to.Flags {
 		x.flag(f)
 	}
-	var out []Command
+	drops, puts := x.schedules(to)
 	if from == nil {
-		return x.ordered()
+		return append(x.ordered(), puts...)
 	}
 	early, late := x.deletions(to, prune)
-	out = append(out, early...)
+	out := append(early, drops...)
 	out = append(out, x.ordered()...)
+	out = append(out, puts...)
 	return append(out, late...)
+}
+
+// schedules compares those of the flags that to names. A schedule changes in one step with the flag it stands beside:
+// alone, either of the two may not fit the other.
+func (x *differ) schedules(to Content) (drops, puts []Command) {
+	kept := map[string]map[string]bool{} // owners by flag
+	for _, s := range to.Schedules {
+		if kept[s.Flag] == nil {
+			kept[s.Flag] = map[string]bool{}
+		}
+		kept[s.Flag][s.owner()] = true
+		if old := x.schedule(s); old == nil || !old.Equal(s) {
+			puts = append(puts, PutSchedule{Scope: x.scope, Schedule: s})
+		}
+	}
+	if !to.StatesSchedules || x.from == nil {
+		return nil, puts
+	}
+	for _, f := range to.Flags {
+		for _, exposure := range x.from.Exposures(f.Key) {
+			if exposure.Schedule != nil && !kept[f.Key][exposure.Owner] {
+				drops = append(drops, DropSchedule{Scope: x.scope, Flag: f.Key, Rule: exposure.Schedule.Rule})
+			}
+		}
+	}
+	return drops, puts
+}
+
+func (x *differ) schedule(s *Schedule) *Schedule {
+	if x.from == nil {
+		return nil
+	}
+	for _, exposure := range x.from.Exposures(s.Flag) {
+		if exposure.Owner == s.owner() {
+			return exposure.Schedule
+		}
+	}
+	return nil
 }
 
 // differ collects the changes by node name.

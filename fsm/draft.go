@@ -176,6 +176,12 @@ func (d *draft) do(c Command) error {
 		return d.remove(c)
 	case Restore:
 		return d.restore(c)
+	case PutSchedule:
+		return d.putSchedule(c)
+	case DropSchedule:
+		return d.dropSchedule(c)
+	case MoveSchedule:
+		return d.moveSchedule(c)
 	case Batch:
 		return d.batch(c.Commands)
 	case Stage:

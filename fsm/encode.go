@@ -43,6 +43,9 @@ const (
 	typeKillRollouts
 	typeFreeze
 	typeUnfreeze
+	typePutSchedule
+	typeDropSchedule
+	typeMoveSchedule
 )
 
 // errIgnorable is DecodeCommand's answer to an unknown command that may be skipped.
@@ -191,6 +194,12 @@ func numberOf(c Command) uint64 {
 		return typeFreeze
 	case Unfreeze:
 		return typeUnfreeze
+	case PutSchedule:
+		return typePutSchedule
+	case DropSchedule:
+		return typeDropSchedule
+	case MoveSchedule:
+		return typeMoveSchedule
 	}
 	return 0
 }
@@ -241,6 +250,12 @@ func decodeBody(number uint64, body []byte) (Command, error) {
 		return decode[KillRollouts](body)
 	case typeFreeze:
 		return decode[Freeze](body)
+	case typePutSchedule:
+		return decode[PutSchedule](body)
+	case typeDropSchedule:
+		return decode[DropSchedule](body)
+	case typeMoveSchedule:
+		return decode[MoveSchedule](body)
 	case typeUnfreeze:
 		return decode[Unfreeze](body)
 	}
@@ -369,6 +384,12 @@ func withScope(c Command, s Scope) Command {
 		c.Scope = s
 		return c
 	case Restore:
+		c.Scope = s
+		return c
+	case PutSchedule:
+		c.Scope = s
+		return c
+	case DropSchedule:
 		c.Scope = s
 		return c
 	}

@@ -128,6 +128,7 @@ func (e *Environment) Content() Content {
 	for _, r := range e.Segments() {
 		c.Segments = append(c.Segments, r.Segment())
 	}
+	c.Schedules, c.StatesSchedules = e.Schedules(), true
 	return c
 }
 

@@ -12,13 +12,16 @@ import (
 // Exposure is what something puts beside a declared flag without touching the declaration.
 type Exposure struct {
 	Flag     string  `json:"flag"`
-	Owner    string  `json:"owner"`           // "kill", "rollout/ID"
+	Owner    string  `json:"owner"`           // "kill", "rollout/ID", "schedule/SEAT"
 	Seat     string  `json:"seat,omitempty"`  // what of the flag it drives: default or rule:ID; empty for the whole flag
 	Effect   *Effect `json:"effect,omitzero"` // what the seat serves meanwhile; immutable; nil for the kill switch
 	Revision uint64  `json:"revision"`
 	At       int64   `json:"at"` // leader time, unix ms
 	By       Actor   `json:"by"`
 	Reason   string  `json:"reason,omitempty"`
+
+	Schedule *Schedule `json:"schedule,omitzero"` // of a schedule's exposure; immutable
+	Reached  int       `json:"reached,omitzero"`  // how many of its levels are behind it
 }
 
 // Effect is what a seat serves instead of what is declared there.
@@ -157,6 +160,10 @@ func (t *touch) expose(c Command, reason string, list []Exposure) {
 }
 
 func exposureLeaf(e *Environment, x Exposure) sum {
+	if x.Schedule != nil {
+		return newLeaf(leafSchedule, e.tenant, e.key, x.Flag, x.Owner).numbers(uint64(x.Reached)).
+			digest(digestOf(mustEncode(x.Schedule))).sum()
+	}
 	if x.Effect != nil {
 		return newLeaf(leafEffect, e.tenant, e.key, x.Flag, x.Owner, x.Reason, x.Seat).digest(digestOf(x.Effect.record())).sum()
 	}

@@ -56,6 +56,7 @@ const (
 	leafRollout     leafKind = 'R'
 	leafFreeze      leafKind = 'f'
 	leafEffect      leafKind = 'X' // what an exposure serves
+	leafSchedule    leafKind = 'S' // a schedule and how far it is
 )
 
 // leafBuilder collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.

@@ -125,6 +125,8 @@ func (l *loader) take(kind byte, r *reader) error {
 		return l.exposure(r, Exposure{Flag: r.string(), Owner: r.string()})
 	case recordEffect:
 		return l.effect(r)
+	case recordSchedule:
+		return l.schedule(r)
 	case recordRollout:
 		return l.rollout(r)
 	case recordFreeze:

@@ -73,6 +73,9 @@ func (d *draft) judge() error {
 		if err := d.guardSeats(t); err != nil {
 			return err
 		}
+		if err := d.guardSchedules(t); err != nil {
+			return err
+		}
 		if t.before != nil && t.before != t.now && t.kind == ObjectFlag {
 			if err := d.judgeNarrowed(t); err != nil {
 				return err

@@ -121,7 +121,7 @@ func (d *draft) guardSeats(t *touch) error {
 		return nil
 	}
 	for _, x := range d.before.Exposures(t.key) {
-		if x.Effect == nil || !slices.ContainsFunc(t.exposures, func(y Exposure) bool { return y.Owner == x.Owner }) {
+		if x.Effect == nil || x.Schedule != nil || !slices.ContainsFunc(t.exposures, func(y Exposure) bool { return y.Owner == x.Owner }) {
 			continue
 		}
 		f, old := t.declared(), t.before.Flag()
@@ -151,7 +151,7 @@ func (d *draft) guardDeletion(t *touch) error {
 	}
 	if t.kind == ObjectFlag {
 		for _, x := range d.before.Exposures(t.key) {
-			if x.Effect != nil {
+			if x.Effect != nil && x.Schedule == nil {
 				return refuse(x.Owner)
 			}
 		}

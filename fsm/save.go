@@ -34,6 +34,7 @@ const (
 	recordEffect // an exposure with what it serves
 	recordRollout
 	recordFreeze
+	recordSchedule // an exposure whose effect follows from the schedule and how far it is
 )
 
 // writer counts and checksums what it writes; the first error stays.
@@ -154,6 +155,11 @@ func (e *Environment) save(w *writer) {
 		e.saveItem(w, ObjectFlag, r.Key, served)
 		w.end(recordFlag)
 		for _, x := range e.Exposures(r.Key) {
+			if x.Schedule != nil {
+				w.strings(x.Flag).bytes(mustEncode(x.Schedule)).numbers(uint64(x.Reached), x.Revision).time(x.At).actor(x.By).strings(x.Reason).
+					end(recordSchedule)
+				continue
+			}
 			if x.Effect != nil {
 				w.strings(x.Flag, x.Owner, x.Seat).bytes(x.Effect.record()).numbers(x.Revision).time(x.At).actor(x.By).strings(x.Reason).end(recordEffect)
 				continue

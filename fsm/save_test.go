@@ -86,15 +86,21 @@ func sampleLog(t *testing.T) *node {
 	n.do(fsm.Unkill{Scope: dev, Key: "checkout"})
 	n.do(fsm.Restore{Scope: dev, Object: fsm.ObjectFlag, Key: "payments", Revision: 5})
 	n.do(fsm.Batch{Scope: dev, Commands: []fsm.Command{put(t, boolean("x", "")), putSegment(t, segmentOf("y"))}})
+	n.put(boolean("timed", ""))
 	n.do(fsm.DeleteFlag{Scope: dev, Key: "x"})
 	n.do(fsm.DeleteSegment{Scope: dev, Key: "y"})
 	stage := fsm.Stage{Scope: dev, Change: "small", Commands: []fsm.Command{put(t, boolean("staged", ""))}}
 	n.do(stage)
 	n.do(fsm.Stage{Scope: dev, Change: "cut", Fragment: []byte{1, 6, 0}}) // both stay uncommitted
+	n.do(fsm.PutSchedule{Scope: dev, Schedule: scheduleOf("payments")})
+	n.do(fsm.PutSchedule{Scope: dev, Schedule: scheduleOf("timed")})
+	n.do(fsm.DropSchedule{Scope: dev, Flag: "timed"})
 	n.refuse(fsm.KindNotFound, fsm.DeleteFlag{Scope: dev, Key: "x"})
 	system := fsm.Actor{Kind: fsm.ActorSystem}
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.RaiseVersion{Version: 1})}).Err)
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.Checksum{Index: 4096, Hash: "00"})}).Err)
+	n.now += 3_600_000
+	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.MoveSchedule{Scope: dev, Flag: "payments"})}).Err)
 	return n
 }
 

@@ -11,16 +11,18 @@ import (
 // survey is one term's look at all live rollouts. What it remembers only saves work: a decision that still holds, a query
 // under way, answers that wait for their entry.
 type survey struct {
-	ctx      context.Context
-	pilot    *Pilot
-	term     uint64
-	decided  map[place]remembered
-	asking   map[question]bool // under way, or answered and not yet committed
-	answers  chan answer
-	arrived  chan struct{} // capacity 1: an answer is there
-	pending  []answer
-	lastSent time.Time
-	working  sync.WaitGroup
+	ctx     context.Context
+	pilot   *Pilot
+	term    uint64
+	decided map[place]remembered
+	// scheduled remembers each environment's next level in time
+	scheduled map[place]remembered
+	asking    map[question]bool // under way, or answered and not yet committed
+	answers   chan answer
+	arrived   chan struct{} // capacity 1: an answer is there
+	pending   []answer
+	lastSent  time.Time
+	working   sync.WaitGroup
 }
 
 // place names a rollout.
@@ -45,7 +47,7 @@ type answer struct {
 }
 
 func newSurvey(ctx context.Context, p *Pilot, term uint64) *survey {
-	return &survey{ctx: ctx, pilot: p, term: term, decided: map[place]remembered{}, asking: map[question]bool{},
+	return &survey{ctx: ctx, pilot: p, term: term, decided: map[place]remembered{}, scheduled: map[place]remembered{}, asking: map[question]bool{},
 		answers: make(chan answer, 1024), arrived: make(chan struct{}, 1)}
 }
 
@@ -91,6 +93,7 @@ func (s *survey) environment(now time.Time, env *fsm.Environment) time.Time {
 			next = sooner(next, now.Add(retryAfter))
 		}
 	}
+	next = sooner(next, s.schedules(now, env))
 	for _, r := range env.LiveRollouts() {
 		if s.ctx.Err() != nil {
 			return next

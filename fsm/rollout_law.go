@@ -144,8 +144,11 @@ func (m *move) make(c MoveRollout) error {
 	case MovePromoteFull:
 		return m.promoteFull(c)
 	case MoveLand:
-		if m.r.Current() != nil {
+		if m.r.Step < len(m.r.plan.steps)-1 {
 			return illegal(c, m.r, "its last step is not done")
+		}
+		if err := m.done(c); err != nil {
+			return err
 		}
 		return m.land(c)
 	case MovePause:
@@ -178,23 +181,41 @@ func (m *move) make(c MoveRollout) error {
 
 // advance is the pilot's step forward: only when the step is done and the evidence is there.
 func (m *move) advance(c MoveRollout) error {
-	if m.r.Current() == nil || !m.r.StepDone(m.now()) {
-		return illegal(c, m.r, "the step is not done")
+	if m.r.Step >= len(m.r.plan.steps)-1 {
+		return illegal(c, m.r, "it is the last step; what follows is landing")
 	}
-	if m.r.Current().Hold != nil {
-		if missing := m.r.EvidenceMissing(); len(missing) > 0 {
-			return illegal(c, m.r, fmt.Sprintf("%v has not succeeded since the last raise", missing))
-		}
+	if err := m.done(c); err != nil {
+		return err
 	}
 	m.enter(m.r.Step + 1)
 	return nil
 }
 
+// done refuses to leave a step before its time, or on time alone.
+func (m *move) done(c MoveRollout) error {
+	if !m.r.StepDone(m.now()) {
+		return illegal(c, m.r, "the step is not done")
+	}
+	if s := m.r.Current(); s != nil && s.Hold != nil {
+		if missing := m.r.EvidenceMissing(); len(missing) > 0 {
+			return illegal(c, m.r, fmt.Sprintf("%v has not succeeded since the last raise", missing))
+		}
+	}
+	return nil
+}
+
+// next goes to a step, or lands behind the last.
+func (m *move) next(c MoveRollout, step int) error {
+	m.r.Reason, m.r.PausedAt = "", 0
+	if step >= len(m.r.plan.steps) {
+		return m.land(c)
+	}
+	m.enter(step)
+	return nil
+}
+
 // promote ends the step by a person's will. Skip passes over what the next step would carry out.
 func (m *move) promote(c MoveRollout) error {
-	if m.r.Current() == nil {
-		return m.promoteFull(c)
-	}
 	by := m.d.proposal.Actor
 	if run := m.r.openRun(RunInline); run != nil {
 		run.end(m.now(), RunOverridden)
@@ -206,23 +227,10 @@ func (m *move) promote(c MoveRollout) error {
 	if h := m.r.Current().Hold; h != nil && !h.Forever() || c.Move == MoveSkip {
 		m.event.Override = true
 	}
-	if c.Move == MoveSkip {
-		return m.skip(c)
+	if c.Move == MoveSkip { // the next step is left out: the rollout goes to the one behind it
+		return m.next(c, m.r.Step+2)
 	}
-	m.r.Reason, m.r.PausedAt = "", 0
-	m.enter(m.r.Step + 1)
-	return nil
-}
-
-// skip leaves the next step out: the rollout goes to the one behind it.
-func (m *move) skip(c MoveRollout) error {
-	m.r.Reason, m.r.PausedAt = "", 0
-	if m.r.Step+1 >= len(m.r.plan.steps) {
-		m.enter(len(m.r.plan.steps))
-		return nil
-	}
-	m.enter(m.r.Step + 2)
-	return nil
+	return m.next(c, m.r.Step+1)
 }
 
 // overrule: runs that stopped the rollout are overridden, and it is watched anew.
@@ -250,8 +258,7 @@ func (m *move) approve(c MoveRollout) error {
 	m.r.Approvals = append(slices.Clip(m.r.Approvals), by)
 	m.event.Kind = EventApproved
 	if len(m.r.Approvals) >= max(1, m.r.Current().Approval.Count) {
-		m.r.Reason, m.r.PausedAt = "", 0
-		m.enter(m.r.Step + 1)
+		return m.next(c, m.r.Step+1)
 	}
 	return nil
 }

@@ -84,7 +84,6 @@ func TestLandingCallsARunSuccessfulOnlyIfItMeasured(t *testing.T) {
 		n.drive(id, fsm.MoveAdvance)
 		n.measure(id, verdict)
 		n.move(id, fsm.MovePromote)
-		n.drive(id, fsm.MoveLand)
 		require.Equal(t, want, n.rollout(id).Runs[0].Phase)
 	}
 }
@@ -104,7 +103,7 @@ func TestAHoldIsNotLeftWithoutEvidenceSinceTheRaise(t *testing.T) {
 	n.now += 60 * second
 	require.Equal(t, []string{"errors"}, n.rollout(id).EvidenceMissing())
 	n.measure(id, fsm.VerdictSuccessful)
-	n.drive(id, fsm.MoveAdvance)
+	n.drive(id, fsm.MoveLand)
 	require.Equal(t, 1, n.rollout(id).RunCount, "one run for the whole rollout")
 }
 

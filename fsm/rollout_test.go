@@ -125,14 +125,14 @@ func TestRolloutHoldsAbortsAndRetriesFromStepZero(t *testing.T) {
 	n.move(id, fsm.MoveRetry)
 	require.Equal(t, 2, n.rollout(id).Attempt)
 	n.drive(id, fsm.MoveAdvance)
+	n.refuseProposal(fsm.KindIllegal, n.pilot(id, fsm.MoveLand, ""))
 	n.now += 3 * second
-	n.drive(id, fsm.MoveAdvance)
 	n.drive(id, fsm.MoveLand)
 	require.Equal(t, fsm.PhaseCompleted, n.rollout(id).Phase)
 	require.Empty(t, n.env().Exposures("f"))
 	record, _ := n.env().Flag("f")
 	require.Equal(t, "on", record.Flag().Default.Variant)
-	require.Equal(t, []string{"step", "holding", "aborted", "step", "holding", "step", "step", "completed"}, kinds(n.rollout(id)))
+	require.Equal(t, []string{"step", "holding", "aborted", "step", "holding", "step", "completed"}, kinds(n.rollout(id)))
 }
 
 // S2: promote ends an analysis early and says so; a full promote lands an aborted rollout.

@@ -301,9 +301,6 @@ func (c *choice) unproven() (Decision, bool) {
 
 // forward is D10 and D11.
 func (c *choice) forward() Decision {
-	if c.r.Current() == nil {
-		return Decision{Move: fsm.MoveLand, Rule: "D10", Why: "every step is done", Conditions: c.conditions}
-	}
 	why := "its weight is live"
 	switch s := c.r.Current(); {
 	case s.Hold != nil:
@@ -313,6 +310,9 @@ func (c *choice) forward() Decision {
 		}
 	case s.Analysis != nil:
 		why = "its analysis was successful"
+	}
+	if c.r.Step >= len(c.r.Steps())-1 {
+		return Decision{Move: fsm.MoveLand, Rule: "D10", Why: "the last step is done: " + why, Conditions: c.conditions}
 	}
 	return Decision{Move: fsm.MoveAdvance, Rule: "D11", Why: fmt.Sprintf("step %d is done: %s", c.r.Step, why), Conditions: c.conditions}
 }

@@ -45,7 +45,7 @@ func TestHealthyCanaryPromotesItself(t *testing.T) {
 		w.after(4 * time.Minute)
 		r := w.get(id)
 		require.Equal(t, fsm.PhaseCompleted, r.Phase)
-		require.Equal(t, []string{"step", "holding", "step", "holding", "step", "holding", "step", "step", "completed"}, events(r))
+		require.Equal(t, []string{"step", "holding", "step", "holding", "step", "holding", "step", "completed"}, events(r))
 		require.GreaterOrEqual(t, r.EndedAt-r.CreatedAt, (180 * time.Second).Milliseconds(), "no hold is cut short")
 		require.Equal(t, fsm.RunSuccessful, r.Runs[0].Phase)
 		require.Equal(t, 1, r.RunCount)

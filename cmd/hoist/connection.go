@@ -138,6 +138,7 @@ type node struct {
 	manifest hoistv1connect.ManifestServiceClient
 	cluster  hoistv1connect.ClusterServiceClient
 	sync     hoistv1connect.SyncServiceClient
+	rollouts hoistv1connect.RolloutServiceClient
 }
 
 // connect resolves where the command goes. Nothing is sent before the first call.
@@ -168,6 +169,7 @@ func dial(w where) (*node, error) {
 		manifest: hoistv1connect.NewManifestServiceClient(client, base, explain),
 		cluster:  hoistv1connect.NewClusterServiceClient(client, base, explain),
 		sync:     hoistv1connect.NewSyncServiceClient(client, base, explain),
+		rollouts: hoistv1connect.NewRolloutServiceClient(client, base, explain),
 	}, nil
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 func (a *app) envCommand() *cobra.Command {
-	return noun("env", "List and create environments", "  hoist env list", []string{"envs", "environment", "environments"},
-		a.envListCommand(), a.envCreateCommand())
+	return noun("env", "List, create and freeze environments", "  hoist env list", []string{"envs", "environment", "environments"},
+		a.envListCommand(), a.envCreateCommand(), a.envFreezeCommand(), a.envUnfreezeCommand())
 }
 
 func (a *app) envListCommand() *cobra.Command {

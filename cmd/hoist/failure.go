@@ -20,10 +20,12 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitDenied      = 4
-	exitConflict    = 5 // the revision moved, or the state does not allow it
-	exitTimeout     = 7 // gave up waiting
-	exitDifferent   = 8 // diff found differences
-	exitUnavailable = 9 // no server there, or no quorum
+	exitConflict    = 5  // the revision moved, or the state does not allow it
+	exitRolledBack  = 6  // the rollout was aborted or rolled back
+	exitTimeout     = 7  // gave up waiting
+	exitDifferent   = 8  // diff found differences
+	exitUnavailable = 9  // no server there, or no quorum
+	exitPaused      = 10 // the rollout waits for a person
 )
 
 // failure is an error with the two things a person needs: what happened, and what to try next.
@@ -85,6 +87,12 @@ func fromServer(err *connect.Error) *failure {
 	case "CONFLICT":
 		f.code = exitConflict
 		f.try = fmt.Sprintf("read it again; its revision is %d now", info.GetRevision())
+		return f
+	case "ILLEGAL":
+		f.code, f.try = exitConflict, "hoist rollout status ID shows where it stands"
+		return f
+	case "FROZEN":
+		f.code, f.try = exitConflict, "wait, or hoist env unfreeze; aborting and killing work meanwhile"
 		return f
 	case "EXISTS":
 		f.code, f.try = exitConflict, "set instead of create, or another key"

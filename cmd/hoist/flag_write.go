@@ -183,18 +183,24 @@ func (a *app) flagSwitchCommand(verb, short string, enabled bool) *cobra.Command
 
 func (a *app) flagKillCommand() *cobra.Command {
 	var reason string
+	var rollouts bool
 	c := &cobra.Command{
 		Use: "kill KEY", Short: "Serve the off variant to everybody, now",
-		Long: `Serve the off variant to everybody, whatever rules, rollouts or schedules the flag has. The declaration is not touched:
-"hoist flag unkill" gives it back as it was. Killing twice is the same as once.`,
-		Example: `  hoist flag kill new-checkout --reason "payment errors since 14:02" --wait`,
+		Long: `Serve the off variant to everybody, whatever rules, rollouts or schedules the flag has; a rollout on it is aborted. The declaration is
+not touched: "hoist flag unkill" gives it back as it was. Killing twice is the same as once, and a freeze does not stop it.
+
+With --all-rollouts and no KEY no flag is switched off: every rollout of the environment is taken away in one entry, so that each flag
+serves its declaration again.`,
+		Example: "  hoist flag kill new-checkout --reason \"payment errors since 14:02\" --wait\n  hoist flag kill --all-rollouts -e production --reason \"incident 7\"",
 	}
 	c.Flags().StringVar(&reason, "reason", "", "shown beside the flag as long as it is killed")
+	c.Flags().BoolVar(&rollouts, "all-rollouts", false, "instead of one flag: take every rollout of the environment away")
 	call := func(ctx context.Context, n *node, key string, o *hoistv1.WriteOptions) (*hoistv1.FlagReceipt, error) {
 		return n.flags.Kill(ctx, &hoistv1.KillRequest{
 			Environment: n.environment, Key: key, Reason: reason, Write: o})
 	}
-	return a.flagWriteCommand(c, flagWrite{done: "killed", call: call})
+	c = a.flagWriteCommand(c, flagWrite{done: "killed", call: call})
+	return a.orAllRollouts(c, &rollouts, &reason)
 }
 
 func (a *app) flagUnkillCommand() *cobra.Command {

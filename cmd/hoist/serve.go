@@ -114,6 +114,7 @@ type instance struct {
 	server   *transport.Server
 	listener net.Listener
 	served   chan error // why the door closed
+	land     func()     // ends the pilot and waits for it
 	logger   *slog.Logger
 }
 
@@ -133,13 +134,18 @@ func open(ctx context.Context, httpAddr string, cfg cluster.Config, registry *pr
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	meters, err := newPilotMeters(registry, cfg.Store)
+	if err != nil {
+		return nil, errors.Join(err, node.Close(), listener.Close())
+	}
 	server, err := transport.NewCore(transport.Config{
-		Store: cfg.Store, Node: node, Admin: membership{node}, Logger: cfg.Logger, Registry: registry, Version: version,
+		Store: cfg.Store, Node: node, Admin: membership{node}, Plans: plans{}, Logger: cfg.Logger, Registry: registry, Version: version,
 	})
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close())
 	}
 	i := &instance{node: node, server: server, listener: listener, served: make(chan error, 1), logger: cfg.Logger}
+	i.fly(cfg.Store, meters)
 	go func() { i.served <- server.Serve(listener) }()
 	return i, nil
 }
@@ -158,8 +164,9 @@ func (i *instance) until(ctx context.Context) error {
 	return errors.Join(why, i.close())
 }
 
-// close shuts the door before the node, so that no request meets a node that is gone.
+// close ends the pilot and shuts the door before the node, so that nothing meets a node that is gone.
 func (i *instance) close() error {
+	i.land()
 	return errors.Join(i.server.Close(), i.node.Close())
 }
 

@@ -99,8 +99,12 @@ type (
 	}
 	// Batch is atomic: all or nothing, at one revision. References are judged after the last command, so the order
 	// matters only for commands on the same key. Commands with an empty Scope act in the batch's.
+	//
+	// Since, unless it is 0, is the revision that the commands were made from: what they change and somebody else has
+	// changed after it is a conflict that names the object.
 	Batch struct {
 		Scope
+		Since    uint64    `json:"since,omitzero"`
 		Commands []Command `json:"-"`
 	}
 	// Stage carries one part of a write that is larger than a log entry; Split makes it. It holds whole commands, or a
@@ -118,7 +122,8 @@ type (
 		Scope
 		Change string `json:"change"`
 		Parts  int    `json:"parts"`
-		Hash   string `json:"hash"` // SHA-256 over the encodings of the stages in order, hex
+		Hash   string `json:"hash"`           // SHA-256 over the encodings of the stages in order, hex
+		Since  uint64 `json:"since,omitzero"` // as of a Batch
 	}
 )
 

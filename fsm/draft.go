@@ -19,6 +19,7 @@ type draft struct {
 	byNode   map[string]*touch
 	folded   map[string][]*touch // flags that did not exist before, by folded key
 	moved    []*touch            // those that flush found changed
+	since    uint64              // what moved after it is a conflict; 0: nothing is
 	changed  bool
 	stirred  bool   // a rollout or the freeze changed
 	object   uint64 // revision of the touched object, for the receipt
@@ -183,6 +184,7 @@ func (d *draft) do(c Command) error {
 	case MoveSchedule:
 		return d.moveSchedule(c)
 	case Batch:
+		d.since = c.Since
 		return d.batch(c.Commands)
 	case Stage:
 		return d.stage(c)

@@ -58,6 +58,9 @@ func (e *Environment) node(name string) (*item, bool) {
 // judge looks at everything the command changed, when all of it is in place.
 func (d *draft) judge() error {
 	for _, t := range d.moved {
+		if err := d.overtaken(t); err != nil {
+			return err
+		}
 		if t.now == nil {
 			if err := d.refuseReferred(t, "deleted"); err != nil {
 				return err

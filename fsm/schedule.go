@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -16,9 +17,6 @@ const InstantForm = "2006-01-02T15:04:05.000Z"
 
 // OwnerSchedule begins the owner of a schedule's exposure; the seat follows. It is also the label of what it serves.
 const OwnerSchedule = "schedule"
-
-// everybody is the whole in thousandths of a percent.
-const everybody = 100_000
 
 // maxLevels bounds one schedule.
 const maxLevels = 256
@@ -46,6 +44,28 @@ type Level struct {
 func (s *Schedule) Equal(o *Schedule) bool {
 	return s.Flag == o.Flag && s.Rule == o.Rule && s.Variant == o.Variant && s.Base == o.Base &&
 		s.By == o.By && s.Salt == o.Salt && s.Hash == o.Hash && slices.Equal(s.Levels, o.Levels)
+}
+
+// Record is the canonical JSON of the schedule.
+func (s *Schedule) Record() []byte { return mustEncode(s) }
+
+// Check returns what can be judged about a schedule without its flag.
+func (s *Schedule) Check() evaluator.Problems {
+	var problems evaluator.Problems
+	for _, p := range checkSchedule(s) {
+		p.Field = strings.TrimPrefix(p.Field, "/schedule")
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// DecodeSchedule reads one schedule, strictly: unknown members are an error.
+func DecodeSchedule(record []byte) (*Schedule, error) {
+	s := &Schedule{}
+	if err := json.Unmarshal(record, s, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("a schedule: %w", err)
+	}
+	return s, nil
 }
 
 // Seat is the place of the flag that the schedule drives.
@@ -80,10 +100,10 @@ func (s *Schedule) serve(n int) evaluator.Serve {
 	switch weight {
 	case 0:
 		return evaluator.Serve{Variant: s.Base, Label: OwnerSchedule}
-	case everybody:
+	case int(All):
 		return evaluator.Serve{Variant: s.Variant, Label: OwnerSchedule}
 	}
-	weights := []evaluator.Weight{{Variant: s.Variant, Weight: weight}, {Variant: s.Base, Weight: everybody - weight}}
+	weights := []evaluator.Weight{{Variant: s.Variant, Weight: weight}, {Variant: s.Base, Weight: int(All) - weight}}
 	return evaluator.Serve{Label: OwnerSchedule, Split: &evaluator.Split{By: s.By, Salt: s.Salt, Hash: s.Hash, Missing: s.Base,
 		Weights: weights, Ranges: evaluator.Reallocate(nil, weights)}}
 }
@@ -257,7 +277,7 @@ func checkSchedule(s *Schedule) evaluator.Problems {
 		if i > 0 && l.At <= s.Levels[i-1].At {
 			problems = append(problems, problem(field+"/at", "schedule.order", "the times of the levels rise")...)
 		}
-		if l.Weight < 0 || l.Weight > everybody {
+		if l.Weight < 0 || l.Weight > int(All) {
 			problems = append(problems, problem(field+"/weight", "weights.range", "a weight is 0 to 100000 (thousandths of a percent)")...)
 		}
 	}

@@ -206,6 +206,7 @@ func (d *draft) commit(c Commit) error {
 			Detail: fmt.Sprintf("change %q is staged in %d parts with another hash; send it again under a new id", c.Change, len(change.parts))}
 	}
 	s.dropStaged(i)
+	d.since = c.Since
 	for n, inner := range change.commands {
 		if put, ok := inner.(PutFlag); ok && d.quick(put, change.ready[n]) {
 			continue
@@ -264,9 +265,9 @@ func Split(c Command, change string) ([]Command, error) {
 	if len(whole) <= maxCommand {
 		return []Command{c}, nil
 	}
-	scope, inner := scopeOf(c), []Command{c}
+	scope, inner, since := scopeOf(c), []Command{c}, uint64(0)
 	if b, ok := c.(Batch); ok {
-		inner = b.Commands
+		inner, since = b.Commands, b.Since
 	}
 	stages, err := pack(scope, change, inner)
 	if err != nil {
@@ -283,7 +284,7 @@ func Split(c Command, change string) ([]Command, error) {
 		hash = stageChain(hash, b)
 		out = append(out, stages[i])
 	}
-	return append(out, Commit{Scope: scope, Change: change, Parts: len(stages), Hash: hash.hex()}), nil
+	return append(out, Commit{Scope: scope, Change: change, Parts: len(stages), Hash: hash.hex(), Since: since}), nil
 }
 
 const (

@@ -186,3 +186,40 @@ func TestCommitEqualsTheBatchWhateverHappenedMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+func TestBatchNamesWhatMovedMeanwhile(t *testing.T) {
+	n := newNode(t)
+	n.put(boolean("a", ""), boolean("b", ""))
+	since := n.env().Revision()
+	n.do(fsm.SetEnabled{Scope: dev, Key: "b", Enabled: false})
+	change := []fsm.Command{fsm.SetEnabled{Key: "a"}, fsm.SetArchived{Key: "b", Archived: true}}
+	e := n.refuse(fsm.KindConflict, fsm.Batch{Scope: dev, Since: since, Commands: change})
+	require.Contains(t, e.Target, `"b"`)
+	n.do(fsm.Batch{Scope: dev, Since: since, Commands: change[:1]})
+
+	n.do(fsm.DeleteFlag{Scope: dev, Key: "b"})
+	e = n.refuse(fsm.KindConflict, fsm.Batch{Scope: dev, Since: since, Commands: []fsm.Command{put(t, boolean("b", ""))}})
+	require.Contains(t, e.Target, `"b"`, "what was deleted meanwhile moved, too")
+	n.do(fsm.Batch{Scope: dev, Since: n.env().Revision(), Commands: []fsm.Command{put(t, boolean("b", ""))}})
+}
+
+func TestStagedWriteNamesWhatMovedMeanwhile(t *testing.T) {
+	n := newNode(t)
+	n.put(boolean("a", ""))
+	since := n.env().Revision()
+	var commands []fsm.Command
+	for i := range 2000 {
+		commands = append(commands, put(t, boolean(fmt.Sprintf("flag-%d", i), "")))
+	}
+	commands = append(commands, fsm.SetEnabled{Key: "a"})
+	parts, err := fsm.Split(fsm.Batch{Scope: dev, Since: since, Commands: commands}, "big")
+	require.NoError(t, err)
+	require.Greater(t, len(parts), 2)
+	for _, part := range parts[:len(parts)-1] {
+		n.do(part)
+	}
+	n.do(fsm.SetArchived{Scope: dev, Key: "a", Archived: true})
+	e := n.refuse(fsm.KindConflict, parts[len(parts)-1])
+	require.Contains(t, e.Target, `"a"`)
+	require.Len(t, n.env().Flags(), 1, "nothing is half applied")
+}

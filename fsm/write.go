@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/hoistflags/hoist/evaluator"
@@ -267,4 +268,18 @@ func (w *flusher) audit(t *touch, verb string, before, after *item, reason strin
 		row.After = after.digest().hex()
 	}
 	w.state.audit.append(row)
+}
+
+// overtaken refuses to change an object that somebody else changed after the batch was made.
+func (d *draft) overtaken(t *touch) error {
+	versions := d.before.versions(t.kind, t.key)
+	if d.since == 0 || len(versions) == 0 || t.before == t.now {
+		return nil
+	}
+	last := versions[len(versions)-1]
+	if last.Revision <= d.since {
+		return nil
+	}
+	return &Error{Kind: KindConflict, Target: d.name(t), Revision: last.Revision,
+		Detail: fmt.Sprintf("it was changed at revision %d, after this write was made from revision %d; compare again and repeat", last.Revision, d.since)}
 }

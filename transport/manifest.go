@@ -7,6 +7,7 @@ import (
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/fsm/manifest"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
@@ -32,7 +33,7 @@ func (s manifestService) Apply(ctx context.Context, r *hoistv1.ApplyRequest) (*h
 	if len(commands) == 0 {
 		return s.nothing(env, r.GetWrite())
 	}
-	receipt, err := s.write(ctx, who, fsm.Batch{Scope: scope, Commands: commands}, r.GetWrite())
+	receipt, err := s.write(ctx, who, fsm.Batch{Scope: scope, Since: env.Revision(), Commands: commands}, r.GetWrite())
 	if err != nil {
 		return nil, err
 	}
@@ -86,12 +87,16 @@ func (s manifestService) Export(ctx context.Context, r *hoistv1.ExportRequest) (
 	for _, record := range env.Segments() {
 		m.Segments = append(m.Segments, record.Record)
 	}
+	m.StatesSchedules = true
+	for _, schedule := range env.Schedules() {
+		m.Schedules = append(m.Schedules, schedule.Record())
+	}
 	return &hoistv1.ExportResponse{Manifest: m, EnvironmentRevision: env.Revision(), Position: s.position(state)}, nil
 }
 
 // decodeManifest reads every definition and reports the problems of all of them, with the place in the manifest.
 func decodeManifest(m *hoistv1.Manifest) (fsm.Content, error) {
-	var content fsm.Content
+	content := fsm.Content{StatesSchedules: m.GetStatesSchedules()}
 	var problems evaluator.Problems
 	for i, data := range m.GetFlags() {
 		flag, err := evaluator.DecodeFlag(data)
@@ -110,6 +115,15 @@ func decodeManifest(m *hoistv1.Manifest) (fsm.Content, error) {
 			continue
 		}
 		problems = append(problems, prefixed(fmt.Sprintf("/segments/%d", i), asProblems(err))...)
+	}
+	for i, data := range m.GetSchedules() {
+		schedule, err := fsm.DecodeSchedule(data)
+		if err == nil {
+			problems = append(problems, prefixed(fmt.Sprintf("/schedules/%d", i), schedule.Check())...)
+			content.Schedules = append(content.Schedules, schedule)
+			continue
+		}
+		problems = append(problems, prefixed(fmt.Sprintf("/schedules/%d", i), asProblems(err))...)
 	}
 	if len(problems) > 0 {
 		return fsm.Content{}, problems
@@ -137,106 +151,63 @@ func asProblems(err error) evaluator.Problems {
 func describe(env *fsm.Environment, commands []fsm.Command) []*hoistv1.ManifestChange {
 	var out []*hoistv1.ManifestChange
 	for _, command := range commands {
-		m := &hoistv1.ManifestChange{}
-		var before, after []byte
+		m := &hoistv1.ManifestChange{Action: "update"}
+		var before, after fsm.Content
 		switch c := command.(type) {
 		case fsm.PutFlag:
-			m.Object, m.Key, after = "flag", c.Flag.Key, c.Flag.Canonical()
+			m.Object, m.Key, after.Flags = "flag", c.Flag.Key, []*evaluator.Flag{c.Flag}
 			if old, ok := env.Flag(m.Key); ok {
-				before = old.Record
+				before.Flags = []*evaluator.Flag{old.Flag()}
+			} else {
+				m.Action = "create"
 			}
 		case fsm.PutSegment:
-			m.Object, m.Key, after = "segment", c.Segment.Key, c.Segment.Canonical()
+			m.Object, m.Key, after.Segments = "segment", c.Segment.Key, []*evaluator.Segment{c.Segment}
 			if old, ok := env.Segment(m.Key); ok {
-				before = old.Record
+				before.Segments = []*evaluator.Segment{old.Segment()}
+			} else {
+				m.Action = "create"
 			}
 		case fsm.SetEnabled:
-			m.Object, m.Key, m.Action = "flag", c.Key, "update"
-			m.Lines = []string{fmt.Sprintf("enabled: %t -> %t", !c.Enabled, c.Enabled)}
+			m.Object, m.Key = "flag", c.Key
+			m.Lines = []string{fmt.Sprintf("enabled %t → %t", !c.Enabled, c.Enabled)}
 		case fsm.DeleteFlag:
 			m.Object, m.Key, m.Action = "flag", c.Key, "delete"
 		case fsm.DeleteSegment:
 			m.Object, m.Key, m.Action = "segment", c.Key, "delete"
+		case fsm.PutSchedule:
+			describeSchedule(m, env, c.Schedule)
+		case fsm.DropSchedule:
+			m.Object, m.Key, m.Action = "schedule", scheduleKey(c.Flag, c.Rule), "delete"
 		default:
 			m.Action, m.Object = command.Verb(), "environment"
 		}
-		switch {
-		case m.Action != "":
-		case before == nil:
-			m.Action = "create"
-		default:
-			m.Action, m.Lines = "update", changedLines(before, after)
+		for _, line := range manifest.Describe(before, after, false) {
+			m.Lines = append(m.Lines, strings.TrimPrefix(line, m.Object+" "+m.Key+": "))
 		}
 		out = append(out, m)
 	}
 	return out
 }
 
-// maxLines bounds how much of one object's change is spelled out.
-const maxLines = 50
-
-// changedLines names each member that differs, by its path, with its old and its new value.
-func changedLines(before, after []byte) []string {
-	var old, now evaluator.Value
-	if old.UnmarshalJSON(before) != nil || now.UnmarshalJSON(after) != nil {
-		return nil
+// scheduleKey names a schedule by what it drives.
+func scheduleKey(flag, rule string) string {
+	if rule == "" {
+		return flag
 	}
-	var lines []string
-	compare("", old, now, func(path, was, is string) {
-		if len(lines) < maxLines {
-			lines = append(lines, strings.TrimPrefix(path, "/")+": "+was+" -> "+is)
-		}
-	})
-	return lines
+	return flag + "/" + rule
 }
 
-const absent = "(none)"
-
-// compare walks two values and reports the places where they differ.
-func compare(path string, old, now evaluator.Value, report func(path, was, is string)) {
-	switch {
-	case old.Equal(now):
-	case old.Kind() == evaluator.KindObject && now.Kind() == evaluator.KindObject:
-		compareMembers(path, old.Members(), now.Members(), report)
-	case old.Kind() == evaluator.KindList && now.Kind() == evaluator.KindList:
-		a, b := old.Elems(), now.Elems()
-		for i := range max(len(a), len(b)) {
-			at := fmt.Sprintf("%s/%d", path, i)
-			switch {
-			case i >= len(a):
-				report(at, absent, short(b[i]))
-			case i >= len(b):
-				report(at, short(a[i]), absent)
-			default:
-				compare(at, a[i], b[i], report)
-			}
-		}
-	default:
-		report(path, short(old), short(now))
-	}
-}
-
-func compareMembers(path string, old, now []evaluator.Attribute, report func(path, was, is string)) {
-	for len(old) > 0 || len(now) > 0 {
-		switch {
-		case len(now) == 0 || len(old) > 0 && old[0].Name < now[0].Name:
-			report(path+"/"+old[0].Name, short(old[0].Value), absent)
-			old = old[1:]
-		case len(old) == 0 || now[0].Name < old[0].Name:
-			report(path+"/"+now[0].Name, absent, short(now[0].Value))
-			now = now[1:]
-		default:
-			compare(path+"/"+old[0].Name, old[0].Value, now[0].Value, report)
-			old, now = old[1:], now[1:]
+func describeSchedule(m *hoistv1.ManifestChange, env *fsm.Environment, s *fsm.Schedule) {
+	m.Object, m.Key, m.Action = "schedule", scheduleKey(s.Flag, s.Rule), "create"
+	for _, x := range env.Exposures(s.Flag) {
+		if x.Schedule != nil && x.Seat == s.Seat() {
+			m.Action = "update"
 		}
 	}
-}
-
-// short is a value as one line of readable length.
-func short(v evaluator.Value) string {
-	text := string(v.AppendJSON(nil))
-	if len(text) > 120 {
-		return strings.ToValidUTF8(text[:117], "") + "..."
+	var levels []string
+	for _, l := range s.Levels {
+		levels = append(levels, fmt.Sprintf("%s from %s", fsm.Percent(l.Weight), l.At))
 	}
-	return text
+	m.Lines = []string{s.Variant + " " + strings.Join(levels, ", ")}
 }

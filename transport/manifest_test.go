@@ -40,7 +40,7 @@ func TestManifestApplyDiffExport(t *testing.T) {
 	for _, change := range diff.GetChanges() {
 		switch change.GetKey() {
 		case "a":
-			require.Equal(t, []string{`default/variant: "on" -> "off"`}, change.GetLines())
+			require.Equal(t, []string{"default: serves on → off"}, change.GetLines())
 		case "b":
 			require.Equal(t, "delete", change.GetAction())
 		}

@@ -1,4 +1,4 @@
-// Package manifest is flags as code: it reads the flags and segments of YAML files, writes them, and says in words how
+// Package manifest is flags as code: it reads the flags, segments and schedules of YAML files, writes them, and says in words how
 // two contents differ.
 //
 // The invariant: Export gives the same bytes for what Parse read from them. There is one strict decoder, that of the

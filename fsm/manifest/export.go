@@ -31,6 +31,11 @@ func Export(c fsm.Content) ([]byte, error) {
 			return nil, fmt.Errorf("manifest: export segment %s: %w", s.Key, err)
 		}
 	}
+	for _, s := range c.Schedules {
+		if err := add(root, "schedules", s.Record()); err != nil {
+			return nil, fmt.Errorf("manifest: export the schedule of flag %s: %w", s.Flag, err)
+		}
+	}
 	if len(root.Content) == 0 {
 		return []byte("flags: []\n"), nil
 	}

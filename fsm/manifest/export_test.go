@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -106,4 +107,38 @@ func TestExportOfNothingIsAValidManifest(t *testing.T) {
 	content, findings := manifest.Parse(source(string(out)))
 	require.Empty(t, findings)
 	require.Empty(t, content)
+}
+
+func TestSchedulesAreReadAndWritten(t *testing.T) {
+	text := `flags:
+- key: a
+  type: boolean
+  variants:
+  - {key: "true", value: true}
+  - {key: "false", value: false}
+  default: {variant: "false"}
+schedules:
+- flag: a
+  variant: "true"
+  base: "false"
+  salt: a
+  levels:
+  - {at: "2026-12-01T00:00:00.000Z", weight: 10000}
+  - {at: "2026-12-02T00:00:00.000Z", weight: 100000}
+`
+	content, findings := manifest.Parse(manifest.Source{Name: "flags.yaml", Data: []byte(text)})
+	require.False(t, findings.Failed(), findings.String())
+	require.True(t, content.StatesSchedules)
+	require.Len(t, content.Schedules, 1)
+	out, err := manifest.Export(content)
+	require.NoError(t, err)
+	again, findings := manifest.Parse(manifest.Source{Name: "flags.yaml", Data: out})
+	require.False(t, findings.Failed(), findings.String())
+	require.Equal(t, content.Schedules, again.Schedules)
+
+	_, findings = manifest.Parse(manifest.Source{Name: "flags.yaml", Data: []byte(strings.Replace(text, "2026-12-02", "2026-11-02", 1))})
+	require.True(t, findings.Failed())
+	last := findings[len(findings)-1]
+	require.Equal(t, "schedule.order", last.Rule)
+	require.Equal(t, 15, last.Line)
 }

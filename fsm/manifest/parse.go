@@ -30,6 +30,7 @@ const (
 //
 //	flags: [{key: …, type: …}]
 //	segments: [{key: …}]
+//	schedules: [{flag: …, levels: […]}]
 //
 // and joins them. It reads on after an error, so that one run names everything; what has an error is not in the content.
 func Parse(sources ...Source) (fsm.Content, Findings) {
@@ -113,20 +114,21 @@ func (p *parser) document(n *yaml.Node) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		p.fail(n.Line, "", "", "manifest.shape", "a document is a mapping with flags and segments")
+		p.fail(n.Line, "", "", "manifest.shape", "a document is a mapping with flags, segments and schedules")
 		return
 	}
-	known := map[string]fsm.ObjectKind{"flags": fsm.ObjectFlag, "segments": fsm.ObjectSegment}
+	known := map[string]fsm.ObjectKind{"flags": fsm.ObjectFlag, "segments": fsm.ObjectSegment, "schedules": objectSchedule}
 	given := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		kind, ok := known[key.Value]
 		switch {
 		case !ok:
-			p.fail(key.Line, "", "/"+key.Value, "manifest.unknown", "%q is not known here; a document has flags and segments", key.Value)
+			p.fail(key.Line, "", "/"+key.Value, "manifest.unknown", "%q is not known here; a document has flags, segments and schedules", key.Value)
 		case given[key.Value]:
 			p.fail(key.Line, "", "/"+key.Value, "yaml.duplicate", "%q is given twice in one document; join them", key.Value)
 		default:
+			p.content.StatesSchedules = p.content.StatesSchedules || kind == objectSchedule
 			p.list(kind, key, value)
 		}
 		given[key.Value] = true
@@ -160,6 +162,10 @@ func (p *parser) object(o object) {
 	if len(p.findings) > before {
 		return
 	}
+	if o.kind == objectSchedule {
+		p.schedule(o, record)
+		return
+	}
 	var err error
 	var problems, lint evaluator.Problems
 	var flag *evaluator.Flag
@@ -186,6 +192,28 @@ func (p *parser) object(o object) {
 		p.content.Segments = append(p.content.Segments, segment)
 		p.segments = append(p.segments, o)
 	}
+}
+
+// objectSchedule is a schedule in a document; it has no key of its own.
+const objectSchedule fsm.ObjectKind = "schedule"
+
+func (p *parser) schedule(o object, record []byte) {
+	s, err := fsm.DecodeSchedule(record)
+	if err != nil {
+		p.fail(o.node.Line, o.name(), "", "decode", "%v", err)
+		return
+	}
+	if problems := s.Check(); len(problems) > 0 {
+		p.problems(o, SeverityError, problems)
+		return
+	}
+	for _, other := range p.content.Schedules {
+		if other.Flag == s.Flag && other.Rule == s.Rule {
+			p.fail(o.node.Line, o.name(), "/flag", "manifest.duplicate", "this place of flag %s has a schedule already; keep one", s.Flag)
+			return
+		}
+	}
+	p.content.Schedules = append(p.content.Schedules, s)
 }
 
 // again refuses a key that was given before; those of flags count as the same when they differ only in case.

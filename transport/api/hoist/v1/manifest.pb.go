@@ -27,9 +27,13 @@ type Manifest struct {
 	// Each the JSON of one flag.
 	Flags [][]byte `protobuf:"bytes,1,rep,name=flags,proto3" json:"flags,omitempty"`
 	// Each the JSON of one segment.
-	Segments      [][]byte `protobuf:"bytes,2,rep,name=segments,proto3" json:"segments,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Segments [][]byte `protobuf:"bytes,2,rep,name=segments,proto3" json:"segments,omitempty"`
+	// Each the JSON of one schedule: levels in time that stand beside a flag.
+	Schedules [][]byte `protobuf:"bytes,3,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	// True when the manifest states the schedules of every flag it names: one that it does not list is taken away.
+	StatesSchedules bool `protobuf:"varint,4,opt,name=states_schedules,json=statesSchedules,proto3" json:"states_schedules,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Manifest) Reset() {
@@ -76,15 +80,29 @@ func (x *Manifest) GetSegments() [][]byte {
 	return nil
 }
 
+func (x *Manifest) GetSchedules() [][]byte {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+func (x *Manifest) GetStatesSchedules() bool {
+	if x != nil {
+		return x.StatesSchedules
+	}
+	return false
+}
+
 // Change is one step from the environment's content to the manifest's.
 type ManifestChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// create, update or delete.
 	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
-	// flag or segment.
+	// flag, segment or schedule.
 	Object string `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
 	Key    string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
-	// One line per changed member, for people: "rules/0/then/variant: old -> new".
+	// What changes, in words, one line each: "rule beta: weight new 25% → 50%".
 	Lines         []string `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -515,10 +533,12 @@ var File_hoist_v1_manifest_proto protoreflect.FileDescriptor
 
 const file_hoist_v1_manifest_proto_rawDesc = "" +
 	"\n" +
-	"\x17hoist/v1/manifest.proto\x12\bhoist.v1\x1a\x15hoist/v1/common.proto\"<\n" +
+	"\x17hoist/v1/manifest.proto\x12\bhoist.v1\x1a\x15hoist/v1/common.proto\"\x85\x01\n" +
 	"\bManifest\x12\x14\n" +
 	"\x05flags\x18\x01 \x03(\fR\x05flags\x12\x1a\n" +
-	"\bsegments\x18\x02 \x03(\fR\bsegments\"h\n" +
+	"\bsegments\x18\x02 \x03(\fR\bsegments\x12\x1c\n" +
+	"\tschedules\x18\x03 \x03(\fR\tschedules\x12)\n" +
+	"\x10states_schedules\x18\x04 \x01(\bR\x0fstatesSchedules\"h\n" +
 	"\x0eManifestChange\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x10\n" +

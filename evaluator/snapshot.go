@@ -30,7 +30,13 @@ type Changes struct {
 	Segments        []*CompiledSegment
 	RemovedFlags    []string
 	RemovedSegments []string
+	Origin          *Origin // nil: the changes were made here
 }
+
+// Origin is what a follower learns about changes that were made elsewhere: the positions of the snapshot they come
+// from, which what came and went on the way has moved too. With an Origin, removing what is not there leaves its
+// tombstone all the same: somebody who follows the follower may still have it.
+type Origin struct{ ScopeRevision, ClientRevision, SegmentRevision uint64 }
 
 // EmptySnapshot returns a snapshot without flags at revision 0.
 func EmptySnapshot(epoch string) *Snapshot {
@@ -152,6 +158,9 @@ func (st *step) putFlag(f *Compiled) {
 func (st *step) removeFlag(key string) {
 	old, _, known := st.old.Flag(key)
 	if !known || !st.editFlags().Delete(key) {
+		if st.changes.Origin != nil {
+			st.bury(Tombstone{Key: key})
+		}
 		return
 	}
 	st.bury(Tombstone{Key: key})
@@ -172,6 +181,9 @@ func (st *step) putSegment(s *CompiledSegment) {
 func (st *step) removeSegment(key string) {
 	old, _, known := st.old.Segment(key)
 	if !known || !st.editSegments().Delete(key) {
+		if st.changes.Origin != nil {
+			st.bury(Tombstone{Segment: true, Key: key})
+		}
 		return
 	}
 	st.bury(Tombstone{Segment: true, Key: key})
@@ -187,7 +199,7 @@ func (st *step) bury(t Tombstone) {
 
 // done publishes the edits and moves the revisions that depend on them.
 func (st *step) done() *Snapshot {
-	if !st.changed {
+	if !st.changed && !st.ahead() {
 		return st.old
 	}
 	if st.flags != nil {
@@ -201,5 +213,17 @@ func (st *step) done() *Snapshot {
 	}
 	st.next.tombstones = st.next.tombstones.with(st.buried, st.next.changedAt)
 	st.moveScopes()
+	if from := st.changes.Origin; from != nil {
+		st.next.scopeRevision = max(st.next.scopeRevision, from.ScopeRevision)
+		st.next.clientRevision = max(st.next.clientRevision, from.ClientRevision)
+		st.next.segmentRevision = max(st.next.segmentRevision, from.SegmentRevision)
+	}
 	return st.next
+}
+
+// ahead tells whether the origin has moved its positions beyond those here.
+func (st *step) ahead() bool {
+	from := st.changes.Origin
+	return from != nil && (from.ScopeRevision > st.old.scopeRevision || from.ClientRevision > st.old.clientRevision ||
+		from.SegmentRevision > st.old.segmentRevision)
 }

@@ -17,9 +17,9 @@ import (
 )
 
 // connectTo opens a client of dev.
-func connectTo(t testing.TB, url string) *client.Client {
+func connectTo(t testing.TB, url string) *client.Services {
 	t.Helper()
-	c, err := client.Open(client.Config{Address: url, UserID: "ann", UserEmail: "ann@example.com"})
+	c, err := client.OpenServices(client.ServicesConfig{Address: url, UserID: "ann", UserEmail: "ann@example.com"})
 	require.NoError(t, err)
 	return c
 }

@@ -91,6 +91,8 @@ func TestReplicaHasNoGaps(t *testing.T) {
 			look()
 			require.Equal(t, content(env()), content(replica.Live().Snapshot()))
 			require.Less(t, time.Since(replica.Position().KnownAt), 6*time.Second)
+			require.Equal(t, env().ScopeRevision(false), replica.Live().Snapshot().ScopeRevision(false), "what events and tags are made of")
+			require.Equal(t, env().SegmentRevision(), replica.Live().Snapshot().SegmentRevision())
 		})
 	})
 }
@@ -142,7 +144,7 @@ func TestReplicaIsNotReadyWithoutAnAnswer(t *testing.T) {
 
 func TestClientsRefuseAddressesTheyCannotUse(t *testing.T) {
 	for _, address := range []string{"", "ftp://x", "http://", "::"} {
-		_, err := client.Open(client.Config{Address: address})
+		_, err := client.OpenServices(client.ServicesConfig{Address: address})
 		require.Error(t, err, address)
 	}
 	_, err := client.OpenReplica(client.ReplicaConfig{})

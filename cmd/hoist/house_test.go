@@ -62,6 +62,7 @@ var house = []room{
 	{folder: "transport/wire", house: []string{"transport/api", "evaluator", "fsm"}, foreign: []string{protobuf}},
 	{folder: "transport/stream", house: []string{"transport/api", "transport/wire", "evaluator"}, foreign: []string{protobuf, connect}},
 	{folder: "transport/client", house: []string{"transport/api", "transport/wire", "evaluator"}, foreign: []string{connect, protobuf, uuid}},
+	{folder: "transport/client/hoisttest", house: []string{"transport/client", "evaluator"}},
 	{folder: "examples"},
 	{folder: "cmd/hoist", house: []string{"evaluator", "fsm", "cluster", "rollout", "transport", "examples"}, foreign: []string{
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/knadh/koanf/v2", yaml, connect, protobuf, prometheus, uuid,

@@ -103,6 +103,9 @@ func apply(s *evaluator.Snapshot, d *hoistv1.Difference, flags []revised[*evalua
 		c := evaluator.Changes{Revision: at, At: d.GetChangedAt(), Flags: chosen(flags, at), Segments: chosen(segments, at)}
 		if at == d.GetTo() {
 			c.RemovedFlags, c.RemovedSegments = removed(d.GetRemovals())
+			c.Origin = &evaluator.Origin{
+				ScopeRevision: d.GetScopeRevision(), ClientRevision: d.GetClientRevision(), SegmentRevision: d.GetSegmentRevision(),
+			}
 		}
 		s = s.With(again(s, c)).With(c)
 	}

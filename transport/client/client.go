@@ -4,131 +4,130 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
+	"log/slog"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 
-	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
-	"github.com/hoistflags/hoist/transport/api/hoist/v1/hoistv1connect"
+	"github.com/hoistflags/hoist/evaluator"
 )
 
-// Config says which server to talk to, as whom and where. Only Address is required.
+// defaultStaleAfter is three progress marks of a node, which come every 5 s.
+const defaultStaleAfter = 15 * time.Second
+
+// Staleness says what the getters answer from data that is older than Config.StaleAfter.
+type Staleness int
+
+// The answers from stale data.
+const (
+	ServeStale   Staleness = iota // the value as it was last known; Details.Stale says so
+	ServeDefault                  // the caller's own default, without an error
+	ServeError                    // the caller's own default, with the error code GENERAL
+)
+
+// Config says what a Client follows. Only Addr is required.
 type Config struct {
-	Address     string             // base URL such as http://127.0.0.1:7700; host:port means http
-	HTTPClient  connect.HTTPClient // nil: NewHTTPClient
-	Tenant      string             // empty: the server's default
-	Environment string             // empty: the server's default, dev; a request's own field wins
-	UserID      string
-	UserEmail   string
+	Addr        string // base URL of any node or edge, such as http://127.0.0.1:7700; several are separated by commas
+	Token       string // sent as a bearer token; empty: none
+	Tenant      string // empty: the server's default
+	Environment string // empty: the server's default, dev
+	// CacheFile keeps what was last served. With it a program starts and answers while no node can be reached. Every
+	// environment needs a file of its own.
+	CacheFile string
+	// StartEmpty makes Open return at once even when there is nothing to serve yet: until there is, getters answer
+	// their defaults with the error code PROVIDER_NOT_READY.
+	StartEmpty bool
+	// StaleAfter is the age at which data counts as stale; 0: 15 s. The age is that of the last word that a node had
+	// everything; a node without a leader passes its own age on.
+	StaleAfter time.Duration
+	WhenStale  Staleness
+	// Hooks hear of every evaluation by a getter, in the goroutine that asked; they must not block.
+	Hooks      []func(Exposure)
+	HTTPClient connect.HTTPClient // nil: one of its own
+	Logger     *slog.Logger       // nil: discard
 }
 
-// Client holds the services of one server. It is safe for concurrent use.
+// Client answers from memory what the flags of one environment say. It is safe for concurrent use.
 type Client struct {
-	Flags        hoistv1connect.FlagServiceClient
-	Segments     hoistv1connect.SegmentServiceClient
-	Environments hoistv1connect.EnvironmentServiceClient
-	Manifests    hoistv1connect.ManifestServiceClient
-	Cluster      hoistv1connect.ClusterServiceClient
-	Audit        hoistv1connect.AuditServiceClient
-	Evaluation   hoistv1connect.EvaluationServiceClient
-	Sync         hoistv1connect.SyncServiceClient
+	live       *evaluator.Live
+	replica    *Replica // nil: somebody else feeds live
+	staleAfter time.Duration
+	whenStale  Staleness
+	hooks      []func(Exposure)
+	nobody     evaluator.Context // who asks when the caller does not say
 }
 
-// Open returns a client. It does not contact the server.
-func Open(cfg Config) (*Client, error) {
-	base, err := baseURL(cfg.Address)
+// Open starts following and waits until there is something to serve: at once with a usable cache file, otherwise until
+// a node has answered. When ctx ends first, the error says what stood in the way. ctx bounds only Open.
+func Open(ctx context.Context, cfg Config) (*Client, error) {
+	if cfg.StaleAfter < 0 || cfg.WhenStale < ServeStale || cfg.WhenStale > ServeError {
+		return nil, errors.New("Config: StaleAfter must not be negative, and WhenStale one of ServeStale, ServeDefault, ServeError")
+	}
+	if cfg.StaleAfter == 0 {
+		cfg.StaleAfter = defaultStaleAfter
+	}
+	replica, err := OpenReplica(ReplicaConfig{
+		Addresses: strings.FieldsFunc(cfg.Addr, func(r rune) bool { return r == ',' || r == ' ' }), HTTPClient: cfg.HTTPClient,
+		Token: cfg.Token, Tenant: cfg.Tenant, Environment: cfg.Environment, CacheFile: cfg.CacheFile, Logger: cfg.Logger,
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("Config.Addr %q: %w", cfg.Addr, err)
 	}
-	if cfg.HTTPClient == nil {
-		cfg.HTTPClient = NewHTTPClient()
+	c := &Client{
+		live: replica.Live(), replica: replica, staleAfter: cfg.StaleAfter, whenStale: cfg.WhenStale, hooks: cfg.Hooks,
 	}
-	options := connect.WithInterceptors(headers(map[string]string{
-		"X-Tenant-ID": cfg.Tenant, "X-Hoist-Environment": cfg.Environment, "X-User-ID": cfg.UserID, "X-User-Email": cfg.UserEmail,
-	}))
-	return &Client{
-		Flags:        hoistv1connect.NewFlagServiceClient(cfg.HTTPClient, base, options),
-		Segments:     hoistv1connect.NewSegmentServiceClient(cfg.HTTPClient, base, options),
-		Environments: hoistv1connect.NewEnvironmentServiceClient(cfg.HTTPClient, base, options),
-		Manifests:    hoistv1connect.NewManifestServiceClient(cfg.HTTPClient, base, options),
-		Cluster:      hoistv1connect.NewClusterServiceClient(cfg.HTTPClient, base, options),
-		Audit:        hoistv1connect.NewAuditServiceClient(cfg.HTTPClient, base, options),
-		Evaluation:   hoistv1connect.NewEvaluationServiceClient(cfg.HTTPClient, base, options),
-		Sync:         hoistv1connect.NewSyncServiceClient(cfg.HTTPClient, base, options),
-	}, nil
+	if cfg.StartEmpty {
+		return c, nil
+	}
+	if err := c.Ready(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
-// NewHTTPClient is an HTTP client without an overall timeout, which would cut streams, that keeps enough connections for
-// many calls at once.
-func NewHTTPClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		MaxIdleConns:        256,
-		MaxIdleConnsPerHost: 256,
-		IdleConnTimeout:     90 * time.Second,
-	}}
+// Serving returns a client that answers from live, which somebody else feeds. Its data is never stale. It is what test
+// doubles are made of.
+func Serving(live *evaluator.Live, hooks ...func(Exposure)) *Client {
+	return &Client{live: live, hooks: hooks}
 }
 
-func baseURL(address string) (string, error) {
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("address %q: must be a URL such as http://127.0.0.1:7700, or host:port", address)
-	}
-	return strings.TrimSuffix(u.String(), "/"), nil
-}
-
-// Info returns the machine-readable detail of an error that a call returned, or nil when it has none: the server was not
-// reached, or something between answered.
-func Info(err error) *hoistv1.ErrorInfo {
-	var failed *connect.Error
-	if !errors.As(err, &failed) {
+// Ready waits until there is something to serve. When ctx ends first, the error says what stood in the way.
+func (c *Client) Ready(ctx context.Context) error {
+	if c.replica == nil {
 		return nil
 	}
-	for _, detail := range failed.Details() {
-		if message, err := detail.Value(); err == nil {
-			if info, ok := message.(*hoistv1.ErrorInfo); ok {
-				return info
-			}
+	err := c.replica.Ready(ctx)
+	if err != nil {
+		if status := c.replica.Status(); status.Err != nil {
+			err = fmt.Errorf("%w: %w", err, status.Err)
 		}
+		return fmt.Errorf("no flags yet: %w", err)
 	}
 	return nil
 }
 
-// headers sets the same headers on every call, those that are not empty.
-type headers map[string]string
-
-func (h headers) set(to http.Header) {
-	for name, value := range h {
-		if value != "" {
-			to.Set(name, value)
-		}
+// Status is what is served, how old it is, and how the client is connected.
+func (c *Client) Status() Status {
+	if c.replica == nil {
+		s := c.live.Snapshot()
+		return Status{Position: Position{Epoch: s.Epoch(), Revision: s.Revision(), KnownAt: time.Now()}, Connected: true}
 	}
+	return c.replica.Status()
 }
 
-// WrapUnary implements connect.Interceptor.
-func (h headers) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		h.set(req.Header())
-		return next(ctx, req)
+// Snapshot is everything that is served now. It never changes; ask again for the next one.
+func (c *Client) Snapshot() *evaluator.Snapshot { return c.live.Snapshot() }
+
+// Close stops following and saves the cache file; it waits at most 5 s. Getters go on answering what was last known.
+func (c *Client) Close() error {
+	if c.replica == nil {
+		return nil
 	}
+	return c.replica.Close()
 }
 
-// WrapStreamingClient implements connect.Interceptor.
-func (h headers) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
-		conn := next(ctx, spec)
-		h.set(conn.RequestHeader())
-		return conn
-	}
-}
-
-// WrapStreamingHandler implements connect.Interceptor; clients have no handlers.
-func (h headers) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
+// stale tells whether what is served is older than it may be.
+func (c *Client) stale(s Status) bool {
+	return c.replica != nil && (s.KnownAt.IsZero() || s.Age() > c.staleAfter)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,43 +21,40 @@ const (
 	silence    = 15 * time.Second // without a frame a connection counts as dead
 	firstPause = 500 * time.Millisecond
 	longest    = 30 * time.Second
+	closeWait  = 5 * time.Second
 )
 
 // ReplicaConfig says what to follow and where. Addresses is required.
 type ReplicaConfig struct {
-	Addresses   []string           // base URLs of any nodes; the next one is tried when one fails
-	HTTPClient  connect.HTTPClient // nil: NewHTTPClient
+	Addresses   []string           // base URLs of any nodes or edges; the next one is tried when one fails
+	HTTPClient  connect.HTTPClient // nil: one of its own, whose connections Close closes
+	Token       string             // sent as a bearer token; empty: none
 	Tenant      string
 	Environment string
+	CacheFile   string       // what was last served is kept here and served from the start; empty: nowhere
 	Logger      *slog.Logger // nil: discard
 }
 
 // Replica is a copy of one environment that follows the cluster. It is safe for concurrent use.
 type Replica struct {
-	nodes  []*Client
+	nodes  []*Services
 	logger *slog.Logger
 	live   *evaluator.Live
+	cache  *cache // nil: none
 	stop   context.CancelFunc
 	done   chan struct{}
 	ready  chan struct{}
 	opened sync.Once
-	place  atomic.Pointer[Position]
+	place  atomic.Pointer[standing]
+	own    *http.Client // to be closed; nil when the caller brought one
 }
 
-// Position is what a Replica serves and when it last knew that it was current.
-type Position struct {
-	Epoch    string
-	Revision uint64
-	KnownAt  time.Time // zero: never
-}
-
-// OpenReplica starts following and returns at once; Ready tells when there is something to serve.
+// OpenReplica starts following and returns at once; Ready tells when there is something to serve. With a usable cache
+// file that is now. One that is damaged or belongs to another environment is logged, and replaced once there is
+// something to put in its place.
 func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 	if len(cfg.Addresses) == 0 {
 		return nil, errors.New("ReplicaConfig.Addresses: name at least one node")
-	}
-	if cfg.HTTPClient == nil {
-		cfg.HTTPClient = NewHTTPClient()
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -65,19 +63,35 @@ func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 		logger: cfg.Logger, live: evaluator.NewLive(evaluator.EmptySnapshot("")),
 		done: make(chan struct{}), ready: make(chan struct{}),
 	}
+	if cfg.HTTPClient == nil {
+		r.own = NewHTTPClient()
+		cfg.HTTPClient = r.own
+	}
 	for _, address := range cfg.Addresses {
-		node, err := Open(Config{Address: address, HTTPClient: cfg.HTTPClient, Tenant: cfg.Tenant, Environment: cfg.Environment})
+		node, err := OpenServices(ServicesConfig{
+			Address: address, HTTPClient: cfg.HTTPClient, Token: cfg.Token, Tenant: cfg.Tenant, Environment: cfg.Environment,
+		})
 		if err != nil {
 			return nil, err
 		}
 		r.nodes = append(r.nodes, node)
 	}
-	r.place.Store(&Position{})
+	r.place.Store(newStanding(Status{Err: errNotYet}))
+	if cfg.CacheFile != "" {
+		r.cache = &cache{path: cfg.CacheFile, tenant: cfg.Tenant, environment: cfg.Environment, logger: cfg.Logger}
+		r.restore()
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
+	saved := kept{r.live.Snapshot(), r.Position()}
 	go func() {
 		defer close(r.done)
-		r.run(ctx)
+		var both sync.WaitGroup
+		both.Go(func() { r.run(ctx) })
+		if r.cache != nil {
+			both.Go(func() { r.keep(ctx, saved) })
+		}
+		both.Wait()
 	}()
 	return r, nil
 }
@@ -86,7 +100,26 @@ func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 func (r *Replica) Live() *evaluator.Live { return r.live }
 
 // Position is what the replica serves now. Its revision can be ahead of the snapshot's, which is that of its last change.
-func (r *Replica) Position() Position { return *r.place.Load() }
+func (r *Replica) Position() Position { return r.place.Load().Position }
+
+// Status is the position and how the replica is connected.
+func (r *Replica) Status() Status { return r.place.Load().Status }
+
+// Wait returns when everything up to revision is served, or when another epoch than the given one is; otherwise the
+// context's error.
+func (r *Replica) Wait(ctx context.Context, epoch string, revision uint64) error {
+	for {
+		now := r.place.Load()
+		if now.Epoch != epoch || now.Revision >= revision {
+			return nil
+		}
+		select {
+		case <-now.replaced:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
 // Evaluate answers from memory. Before Ready the error code is PROVIDER_NOT_READY.
 func (r *Replica) Evaluate(key string, c *evaluator.Context) evaluator.Result {
@@ -107,32 +140,56 @@ func (r *Replica) Ready(ctx context.Context) error {
 	}
 }
 
-// Close stops following. What was last served can still be read.
+// Close stops following and saves what was not saved yet. It waits at most 5 s, then says so. What was last served can
+// still be read.
 func (r *Replica) Close() error {
 	r.stop()
-	<-r.done
+	patience := time.NewTimer(closeWait)
+	defer patience.Stop()
+	select {
+	case <-r.done:
+	case <-patience.C:
+		return fmt.Errorf("the replica did not stop within %s; its cache file may be older than what it served", closeWait)
+	}
+	if r.own != nil {
+		r.own.CloseIdleConnections()
+	}
 	return nil
 }
 
 // run keeps one stream open, on one node after the other.
 func (r *Replica) run(ctx context.Context) {
-	a := &assembly{snapshot: r.live.Snapshot()}
+	place := r.Position()
+	a := &assembly{snapshot: r.live.Snapshot(), epoch: place.Epoch, revision: place.Revision}
 	failures := 0
 	for node := rand.IntN(len(r.nodes)); ctx.Err() == nil; node = (node + 1) % len(r.nodes) {
 		progressed, pause, err := r.follow(ctx, r.nodes[node], a)
 		if progressed {
 			failures = 0
 		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			pause = backoff(failures)
+			r.lost(ctx, r.nodes[node], failures, pause, err)
 			failures++
-			r.logger.Debug("following failed", slog.Any("error", err), slog.Duration("pause", pause))
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
 	}
+}
+
+// lost notes that the stream broke. Only the first of several failures is worth a line in a log that people read.
+func (r *Replica) lost(ctx context.Context, node *Services, failures int, pause time.Duration, err error) {
+	level := slog.LevelDebug
+	if failures == 0 {
+		level = slog.LevelWarn
+	}
+	r.logger.Log(ctx, level, "following failed; what was last heard is still served",
+		slog.String("upstream", node.address), slog.Any("error", err), slog.Duration("pause", pause))
+	status := r.Status()
+	status.Connected, status.Err = false, fmt.Errorf("following %s: %w", node.address, err)
+	r.stand(status)
 }
 
 // backoff is a random time up to 0.5 s, 1 s, 2 s, … and never more than 30 s: thousands of followers that lost the same
@@ -146,13 +203,16 @@ func backoff(failures int) time.Duration {
 }
 
 // follow reads one stream to its end. A nil error is a go-away; pause is how long to wait before the next stream.
-func (r *Replica) follow(ctx context.Context, node *Client, a *assembly) (progressed bool, pause time.Duration, err error) {
+func (r *Replica) follow(ctx context.Context, node *Services, a *assembly) (progressed bool, pause time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	alarm := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer alarm.Stop()
 	stream, err := node.Sync.Follow(ctx, &hoistv1.FollowRequest{Epoch: a.epoch, Revision: a.revision})
 	if err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+			err = cause
+		}
 		return false, 0, err
 	}
 	defer stream.Close() //nolint:errcheck // the stream is over, why is returned
@@ -185,7 +245,7 @@ var errSilent = fmt.Errorf("nothing was heard for %s", silence)
 // take applies one frame and publishes what came of it, unless that lies behind what is served in the same epoch.
 func (r *Replica) take(a *assembly, m *hoistv1.FollowResponse) error {
 	var err error
-	known := r.place.Load().KnownAt // only a mark says how current the node is
+	known := r.Position().KnownAt // only a mark says how current the node is
 	switch frame := m.GetFrame().(type) {
 	case *hoistv1.FollowResponse_Snapshot:
 		err = a.part(frame.Snapshot)
@@ -200,14 +260,19 @@ func (r *Replica) take(a *assembly, m *hoistv1.FollowResponse) error {
 	if err != nil {
 		return err
 	}
-	served := r.place.Load()
+	served := r.Position()
 	if a.epoch == "" || a.epoch == served.Epoch && a.revision < served.Revision {
 		return nil
 	}
 	if a.snapshot != r.live.Snapshot() {
 		r.live.Publish(a.snapshot)
 	}
-	r.place.Store(&Position{Epoch: a.epoch, Revision: a.revision, KnownAt: known})
-	r.opened.Do(func() { close(r.ready) })
+	if before := r.Status(); !before.Connected {
+		r.logger.Info("following", slog.String("epoch", a.epoch), slog.Uint64("revision", a.revision))
+	}
+	r.stand(Status{Position: Position{Epoch: a.epoch, Revision: a.revision, KnownAt: known}, Connected: true})
+	if !known.IsZero() { // the mark that ends the first catch-up follows at once
+		r.opened.Do(func() { close(r.ready) })
+	}
 	return nil
 }

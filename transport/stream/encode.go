@@ -79,6 +79,7 @@ func encodeDifference(s *evaluator.Snapshot, d evaluator.Difference) ([]*Frame, 
 	p := packer{emit: func(records []*hoistv1.Record, last bool) {
 		m := &hoistv1.Difference{
 			Epoch: s.Epoch(), From: d.From, To: d.To, ChangedAt: s.ChangedAt(), Upserts: records, More: !last,
+			ScopeRevision: s.ScopeRevision(false), ClientRevision: s.ScopeRevision(true), SegmentRevision: s.SegmentRevision(),
 		}
 		if last {
 			m.Removals = removals(d)

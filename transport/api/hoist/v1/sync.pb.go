@@ -503,9 +503,13 @@ type Difference struct {
 	Upserts   []*Record  `protobuf:"bytes,5,rep,name=upserts,proto3" json:"upserts,omitempty"`
 	Removals  []*Removal `protobuf:"bytes,6,rep,name=removals,proto3" json:"removals,omitempty"`
 	// Further parts of the same difference follow; they take effect together, after the one without this mark.
-	More          bool `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	More bool `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
+	// As in SnapshotPart, at `to`. What came and went between two frames moves them without leaving a record.
+	ScopeRevision   uint64 `protobuf:"varint,8,opt,name=scope_revision,json=scopeRevision,proto3" json:"scope_revision,omitempty"`
+	ClientRevision  uint64 `protobuf:"varint,9,opt,name=client_revision,json=clientRevision,proto3" json:"client_revision,omitempty"`
+	SegmentRevision uint64 `protobuf:"varint,10,opt,name=segment_revision,json=segmentRevision,proto3" json:"segment_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Difference) Reset() {
@@ -585,6 +589,27 @@ func (x *Difference) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *Difference) GetScopeRevision() uint64 {
+	if x != nil {
+		return x.ScopeRevision
+	}
+	return 0
+}
+
+func (x *Difference) GetClientRevision() uint64 {
+	if x != nil {
+		return x.ClientRevision
+	}
+	return 0
+}
+
+func (x *Difference) GetSegmentRevision() uint64 {
+	if x != nil {
+		return x.SegmentRevision
+	}
+	return 0
 }
 
 // Progress says that nothing else changed up to the revision.
@@ -738,7 +763,7 @@ const file_hoist_v1_sync_proto_rawDesc = "" +
 	"\arecords\x18\x06 \x03(\v2\x10.hoist.v1.RecordR\arecords\x12%\n" +
 	"\x0escope_revision\x18\a \x01(\x04R\rscopeRevision\x12'\n" +
 	"\x0fclient_revision\x18\b \x01(\x04R\x0eclientRevision\x12)\n" +
-	"\x10segment_revision\x18\t \x01(\x04R\x0fsegmentRevision\"\xd4\x01\n" +
+	"\x10segment_revision\x18\t \x01(\x04R\x0fsegmentRevision\"\xcf\x02\n" +
 	"\n" +
 	"Difference\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x12\n" +
@@ -748,7 +773,11 @@ const file_hoist_v1_sync_proto_rawDesc = "" +
 	"changed_at\x18\x04 \x01(\x03R\tchangedAt\x12*\n" +
 	"\aupserts\x18\x05 \x03(\v2\x10.hoist.v1.RecordR\aupserts\x12-\n" +
 	"\bremovals\x18\x06 \x03(\v2\x11.hoist.v1.RemovalR\bremovals\x12\x12\n" +
-	"\x04more\x18\a \x01(\bR\x04more\"S\n" +
+	"\x04more\x18\a \x01(\bR\x04more\x12%\n" +
+	"\x0escope_revision\x18\b \x01(\x04R\rscopeRevision\x12'\n" +
+	"\x0fclient_revision\x18\t \x01(\x04R\x0eclientRevision\x12)\n" +
+	"\x10segment_revision\x18\n" +
+	" \x01(\x04R\x0fsegmentRevision\"S\n" +
 	"\bProgress\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x15\n" +

@@ -28,6 +28,10 @@ type rehearsal struct {
 	followers *followers
 	flipper   *flipper
 	killer    *killer
+	shop      *storefront
+	healthy   *canary
+	poisoned  *canary
+	judged    bool // the canaries ran to their ends
 }
 
 const demoNodes = 3
@@ -37,7 +41,8 @@ func (a *app) demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "demo", Short: "Run a 3-node cluster with sample flags and traffic, and check that nothing is lost",
 		Long: `Start three server processes on loopback, load the flags of examples/shop, evaluate them over OFREP at a fixed rate on all nodes, write
-all the while, and flip a flag from another process. --chaos also kills the leader with SIGKILL every few seconds and starts it again.
+all the while, and flip a flag from another process. Two canaries go 10, 50, 100 percent, judged by the error ratio of an application inside the demo:
+one works and promotes itself, the other is poisoned and is taken back by itself. --chaos also kills the leader with SIGKILL every few seconds and starts it again.
 The data lives in a temporary folder and goes away with the demo.
 
 What is counted, and how:
@@ -48,7 +53,8 @@ What is counted, and how:
   lost         an acknowledged write that any node lacks in the end. unknown: no node acknowledged it within 10 s.
   failover     from SIGKILL to the next acknowledged write.
   propagation  from the leader's time stamp on a change to a stream client of each node having it.
-The exit code is 0 if no evaluation failed, nothing was lost, nothing went backward and all nodes ended with the same hash.`,
+  share        of the users of a canary who ever saw its candidate; withdrawn: from its first failed request to the last such answer.
+The exit code is 0 if both canaries ended as they should, no more users than the step's weight and 0.5 points saw the poisoned one, no evaluation failed, nothing was lost, nothing went backward and all nodes ended with the same hash.`,
 		Example: "  hoist demo\n  hoist demo --chaos --duration 20s\n  hoist demo --chaos --duration 20s -o json", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if r.rate < 1 || r.killEvery < time.Second {
@@ -172,7 +178,14 @@ func (a *app) perform(ctx context.Context, r *rehearsal) error {
 	r.traffic, r.ledger = newTraffic(r.children, r.rate), newLedger(r.children)
 	r.followers, r.flipper = newFollowers(r.children), &flipper{children: r.children}
 	board := newBoard(a, r)
+	var err error
+	if r.shop, err = openStorefront(); err != nil {
+		return err
+	}
+	r.healthy = &canary{flag: "canary-healthy", failures: 0.002, children: r.children, shop: r.shop, say: board.say}
+	r.poisoned = &canary{flag: "canary-poisoned", failures: 0.3, children: r.children, shop: r.shop, say: board.say}
 	r.killer = &killer{children: r.children, ledger: r.ledger, every: r.killEvery, say: board.say}
+	show := ctx
 	if r.duration > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, r.duration)
@@ -181,6 +194,9 @@ func (a *app) perform(ctx context.Context, r *rehearsal) error {
 	// The streams and the board outlive the writers by a moment, so that they see the last writes.
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watchers, players sync.WaitGroup
+	for _, c := range []*canary{r.healthy, r.poisoned} { // they end by themselves, and are waited for
+		players.Go(func() { c.run(show, a) })
+	}
 	watchers.Go(func() { r.followers.run(watching) })
 	watchers.Go(func() { board.run(watching) })
 	players.Go(func() { r.traffic.run(ctx) })
@@ -193,5 +209,6 @@ func (a *app) perform(ctx context.Context, r *rehearsal) error {
 	players.Wait()
 	stopWatching()
 	watchers.Wait()
-	return broken
+	r.judged = show.Err() == nil || r.healthy.rollout.GetEndedAt() != nil && r.poisoned.rollout.GetEndedAt() != nil
+	return errors.Join(broken, r.shop.close())
 }

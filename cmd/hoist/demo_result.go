@@ -21,6 +21,10 @@ type result struct {
 	PropagationMs      quantiles `json:"propagationMs"`
 	StateHashesEqual   bool      `json:"stateHashesEqual"`
 
+	Healthy  canaryResult `json:"healthyCanary"`
+	Poisoned canaryResult `json:"poisonedCanary"`
+
+	judged    bool   // the canaries ran to their ends
 	complaint string // what the first failed evaluation was
 }
 
@@ -54,6 +58,7 @@ func (r *rehearsal) judge(ctx context.Context) (result, error) {
 		FailoverMs:         quantilesOf(r.killer.failovers),
 		PropagationMs:      quantilesOf(r.followers.times),
 		complaint:          r.traffic.first,
+		Healthy:            r.healthy.result(), Poisoned: r.poisoned.result(), judged: r.judged,
 	}
 	if err := awaitCurrent(ctx, r.children); err != nil {
 		return res, err
@@ -110,6 +115,9 @@ func (r *result) verdict() string {
 	if r.BackwardReads > 0 {
 		wrong = append(wrong, fmt.Sprintf("%d read(s) went backward", r.BackwardReads))
 	}
+	if breach := r.breach(); r.judged && breach != "" {
+		wrong = append(wrong, breach)
+	}
 	if !r.StateHashesEqual {
 		wrong = append(wrong, "the nodes ended in different states")
 	}
@@ -131,6 +139,11 @@ func (a *app) showResult(r result) error {
 		}
 		fmt.Fprintf(a.stdout, "propagation   p50 %.1f ms, p99 %.1f ms\nsame state    %s\n",
 			r.PropagationMs.P50, r.PropagationMs.P99, yesNo(r.StateHashesEqual))
+	}
+	if a.output != "json" {
+		fmt.Fprintf(a.stdout, "canaries      %s: %s; %s: %s\n              %.2f %% of the users ever saw the poisoned variant (its step: %g %%); "+
+			"%.0f ms from the first bad sample to the last client back\n",
+			r.Healthy.Rollout, orNothing(r.Healthy.Phase), r.Poisoned.Rollout, orNothing(r.Poisoned.Phase), r.Poisoned.SharePct, r.Poisoned.StepPct, r.Poisoned.WithdrawnMs)
 	}
 	if wrong := r.verdict(); wrong != "" {
 		return failed("the nodes' logs in the folder named below", "%s", wrong)

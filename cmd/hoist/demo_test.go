@@ -23,6 +23,10 @@ func TestDemoSurvivesItsLeader(t *testing.T) {
 		LeaderKills                                   int
 		FailoverMs, PropagationMs                     struct{ P50, P99 float64 }
 		StateHashesEqual                              bool
+		HealthyCanary, PoisonedCanary                 struct {
+			Rollout, Phase, Cause                  string
+			SharePercent, StepPercent, WithdrawnMs float64
+		}
 	}
 	decoder := json.NewDecoder(strings.NewReader(out))
 	decoder.DisallowUnknownFields()
@@ -34,6 +38,10 @@ func TestDemoSurvivesItsLeader(t *testing.T) {
 	require.Positive(t, r.PropagationMs.P99)
 	require.Positive(t, r.FailoverMs.P50)
 	require.True(t, r.StateHashesEqual)
+	require.Equal(t, "completed", r.HealthyCanary.Phase) // S3-11
+	require.Equal(t, "rolled_back", r.PoisonedCanary.Phase)
+	require.Contains(t, r.PoisonedCanary.Cause, "error-ratio")
+	require.LessOrEqual(t, r.PoisonedCanary.SharePercent, r.PoisonedCanary.StepPercent+0.5)
 }
 
 func TestVerdictNamesEveryBreach(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"io/fs"
 )
 
-//go:embed shop
+//go:embed shop cloudbees
 var files embed.FS
 
 // Files returns the examples as a file system; its top folders are the examples' names.

@@ -150,11 +150,11 @@ func (a *app) shopManifest() (*hoistv1.Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the sample flags: %w", err)
 	}
-	content, err := a.readTree(tree, ".", "examples/shop")
+	shop, err := parseNative(tree, ".", "examples/shop")
 	if err != nil {
 		return nil, err
 	}
-	return manifestOf(content), nil
+	return manifestOf(shop.content), nil
 }
 
 // welcome says where everything is and what to try.

@@ -1,13 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
@@ -15,54 +10,21 @@ import (
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
-// readContent reads a manifest file, or every manifest below a folder. Warnings are told, errors end it.
-func (a *app) readContent(name string) (fsm.Content, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return fsm.Content{}, failed("another folder or file", "%v", err)
-	}
-	dir, root := name, "."
-	if !info.IsDir() {
-		dir, root = filepath.Split(name)
-	}
-	return a.readTree(os.DirFS(cmp.Or(dir, ".")), root, dir)
-}
-
-// readTree reads what lies below root; dir is how people call the tree.
-func (a *app) readTree(tree fs.FS, root, dir string) (fsm.Content, error) {
-	sources, err := manifest.Files(tree, root)
-	var unreadable *fs.PathError
-	if errors.As(err, &unreadable) {
-		return fsm.Content{}, failed("another folder or file", "%v", err)
-	}
-	if err != nil {
-		return fsm.Content{}, failed("a folder with *.yaml files, or one file", "%s holds no manifest", dir)
-	}
-	for i := range sources {
-		sources[i].Name = filepath.Join(dir, sources[i].Name)
-	}
-	content, findings := manifest.Parse(sources...)
-	if findings.Failed() {
-		return content, failed("correct the lines named above; hoist export shows the shape", "%s", strings.TrimSpace(findings.String()))
-	}
-	for _, finding := range findings {
-		a.talk("%s", finding)
-	}
-	return content, nil
-}
-
-// readManifest reads a manifest in the form the API takes.
+// readManifest reads a manifest of hoist's own form in the form the API takes.
 func (a *app) readManifest(path string) (*hoistv1.Manifest, error) {
-	content, err := a.readContent(path)
+	l, err := a.load(&source{path: path, format: formatHoist})
 	if err != nil {
 		return nil, err
 	}
-	return manifestOf(content), nil
+	return manifestOf(l.content), nil
 }
 
 // manifestOf turns content into the form the API takes.
 func manifestOf(content fsm.Content) *hoistv1.Manifest {
-	m := &hoistv1.Manifest{}
+	m := &hoistv1.Manifest{StatesSchedules: content.StatesSchedules}
+	for _, s := range content.Schedules {
+		m.Schedules = append(m.Schedules, s.Record())
+	}
 	for _, f := range content.Flags {
 		m.Flags = append(m.Flags, f.Canonical())
 	}
@@ -72,33 +34,35 @@ func manifestOf(content fsm.Content) *hoistv1.Manifest {
 	return m
 }
 
-// showManifest prints what export got in the shape that apply reads.
-func (a *app) showManifest(m *hoistv1.Manifest) error {
-	content, err := contentOf(m)
+// validate reads the files and tries them on an empty state: the same law as on a server judges them.
+func (a *app) validate(src *source) error {
+	l, err := a.read(src)
 	if err != nil {
 		return err
 	}
-	if a.output == "json" {
-		return a.showJSON(map[string]any{"flags": content.Flags, "segments": content.Segments})
+	if l.findings.Errors() == 0 && !l.alone {
+		if err := judge(l.content); err != nil {
+			a.findings(l.findings)
+			return err
+		}
 	}
-	out, err := manifest.Export(content)
-	if err != nil {
-		return err
+	if a.output != "table" {
+		if err := a.showJSON(map[string]any{"findings": append(manifest.Findings{}, l.findings...), "errors": l.findings.Errors(),
+			"flags": len(l.content.Flags), "segments": len(l.content.Segments), "schedules": len(l.content.Schedules)}); err != nil {
+			return err
+		}
 	}
-	_, err = a.stdout.Write(out)
-	return err
-}
-
-// validate tries the files on an empty state: the same law as on a server judges them.
-func (a *app) validate(path string) error {
-	content, err := a.readContent(path)
-	if err != nil {
-		return err
+	for _, f := range l.findings {
+		if a.output == "table" {
+			fmt.Fprintln(a.stdout, f)
+		}
 	}
-	if err := judge(content); err != nil {
-		return err
+	if n := l.findings.Errors(); n > 0 {
+		return failed("correct the lines named above; hoist export shows the shape", "%d error(s) in %s", n, src.path)
 	}
-	fmt.Fprintf(a.stdout, "%s: %d flag(s) and %d segment(s), all valid\n", path, len(content.Flags), len(content.Segments))
+	if a.output == "table" {
+		fmt.Fprintf(a.stdout, "%s: %s, all valid\n", src.path, l.summary)
+	}
 	return nil
 }
 
@@ -163,7 +127,14 @@ func lawful(err error) error {
 
 // contentOf decodes the manifest of an API answer.
 func contentOf(m *hoistv1.Manifest) (fsm.Content, error) {
-	var content fsm.Content
+	content := fsm.Content{StatesSchedules: m.GetStatesSchedules()}
+	for _, record := range m.GetSchedules() {
+		schedule, err := fsm.DecodeSchedule(record)
+		if err != nil {
+			return content, fmt.Errorf("the node sent a schedule this binary cannot read: %w", err)
+		}
+		content.Schedules = append(content.Schedules, schedule)
+	}
 	for _, record := range m.GetFlags() {
 		flag, err := evaluator.DecodeFlag(record)
 		if err != nil {

@@ -14,13 +14,14 @@ import (
 // Exported is a tree ready to be written.
 type Exported struct {
 	Files    map[string][]byte // by path below the root of the tree
+	Objects  map[string]string // path of each flag ("flag/"+key) and segment ("segment/"+key)
 	Findings manifest.Findings
 }
 
 // Export writes content as a tree, one file per flag and target group. Every file is read again before it is given
 // out: what would come back as something else is a finding not-expressible and has no file.
 func Export(content fsm.Content, o Options) *Exported {
-	e := &exporter{lifter: newLifter(content, o), content: content, out: &Exported{Files: map[string][]byte{}}}
+	e := &exporter{lifter: newLifter(content, o), content: content, out: &Exported{Files: map[string][]byte{}, Objects: map[string]string{}}}
 	s := &source{failed: map[string]bool{}}
 	for _, g := range content.Segments {
 		lifted, err := e.group(g)
@@ -51,7 +52,6 @@ type exporter struct {
 	*lifter
 	content fsm.Content
 	out     *Exported
-	files   map[string]string // by kind/key
 }
 
 func (e *exporter) refuse(kind, key string, err error) {
@@ -71,10 +71,7 @@ func (e *exporter) file(s *source, name, kind, key string, write func() ([]byte,
 		e.refuse(kind, key, err)
 		return
 	}
-	if e.files == nil {
-		e.files = map[string]string{}
-	}
-	e.files[kind+"/"+key] = name
+	e.out.Objects[kind+"/"+key] = name
 	e.out.Files[name] = data
 	d := &document{file: name}
 	s.document(d, data)
@@ -96,7 +93,7 @@ func (e *exporter) verify(back *Imported) {
 		schedules[s.Flag] = append(schedules[s.Flag], s)
 	}
 	for _, s := range e.content.Segments {
-		if e.files["segment/"+s.Key] == "" {
+		if e.out.Objects["segment/"+s.Key] == "" {
 			continue
 		}
 		if got := segments[s.Key]; got == nil {
@@ -106,7 +103,7 @@ func (e *exporter) verify(back *Imported) {
 		}
 	}
 	for _, f := range e.content.Flags {
-		if e.files["flag/"+f.Key] == "" {
+		if e.out.Objects["flag/"+f.Key] == "" {
 			continue
 		}
 		got := flags[f.Key]
@@ -135,8 +132,9 @@ func (e *exporter) of(f *evaluator.Flag) []*fsm.Schedule {
 }
 
 func (e *exporter) takeBack(back *Imported, kind, key, at string) {
-	name := e.files[kind+"/"+key]
+	name := e.out.Objects[kind+"/"+key]
 	delete(e.out.Files, name)
+	delete(e.out.Objects, kind+"/"+key)
 	err := cannot(at, "it would come back changed")
 	for _, f := range back.Findings {
 		if f.File == name && f.Severity == manifest.SeverityError {

@@ -65,8 +65,8 @@ func Import(tree fs.FS, o Options) (*Imported, error) {
 func ImportFile(name string, data []byte, o Options) *Imported {
 	s := &source{failed: map[string]bool{}, files: []string{name}}
 	d := &document{file: name}
-	if len(data) > maxFile {
-		d.refuse(place{}, "size", "the file is larger than %d KiB (one file describes one flag or group)", maxFile>>10)
+	if len(data) > MaxFile {
+		d.refuse(place{}, "size", "the file is larger than %d KiB (one file describes one flag or group)", MaxFile>>10)
 	} else {
 		s.document(d, data)
 	}

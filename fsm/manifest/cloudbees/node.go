@@ -16,9 +16,12 @@ import (
 	"github.com/hoistflags/hoist/fsm/manifest"
 )
 
-// Limits of one file. An alias counts as what it stands for, so a bomb of aliases is refused before it is unfolded.
+// MaxFile is how many bytes one file may have.
+const MaxFile = 1 << 20
+
+// The other limits of one file. An alias counts as what it stands for, so a bomb of aliases is refused before it is
+// unfolded.
 const (
-	maxFile  = 1 << 20
 	maxNodes = 50_000
 	maxDepth = 32
 )

@@ -96,13 +96,13 @@ func (s *source) file(tree fs.FS, name string) error {
 		return err
 	}
 	defer f.Close() // read only: nothing can be lost
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
 		return err
 	}
 	d := &document{file: name}
-	if len(data) > maxFile {
-		d.refuse(place{}, "size", "the file is larger than %d KiB (one file describes one flag or group)", maxFile>>10)
+	if len(data) > MaxFile {
+		d.refuse(place{}, "size", "the file is larger than %d KiB (one file describes one flag or group)", MaxFile>>10)
 	} else {
 		s.document(d, data)
 	}
@@ -124,7 +124,7 @@ func (s *source) document(d *document, data []byte) {
 	case kind.missing() || kind.kind != scalarNode:
 		d.refuse(kind.at, "type", "type is missing (write experiment or target-group)")
 	case text == "experiment" && !slices.Contains(dirs, groupsFolder):
-		s.experiments = append(s.experiments, d.experiment(n, slices.Contains(dirs, archivedFolder)))
+		s.experiments = append(s.experiments, d.experiment(n, Archived(d.file)))
 	case text == "target-group" && !slices.Contains(dirs, experimentsFolder):
 		s.groups = append(s.groups, d.targetGroup(n))
 	case text == "experiment" || text == "target-group":
@@ -132,4 +132,10 @@ func (s *source) document(d *document, data []byte) {
 	default:
 		d.refuse(kind.at, "type", "type %q is not known (write experiment or target-group)", text)
 	}
+}
+
+// Archived tells whether a file of this name stands in the archive of its tree.
+func Archived(name string) bool {
+	dirs := strings.Split(path.Dir(name), "/")
+	return slices.Contains(dirs[max(slices.Index(dirs, experimentsFolder), 0):], archivedFolder)
 }

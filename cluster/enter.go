@@ -31,6 +31,9 @@ func (n *Node) takePart() error {
 	if n.hadState && n.cfg.BootstrapExpect > 0 {
 		n.log.Info("bootstrap-expect is ignored: the data directory holds a cluster already", "bootstrap_expect", n.cfg.BootstrapExpect)
 	}
+	if !n.hadState && n.cfg.BootstrapExpect == 0 && len(n.cfg.Join) == 0 {
+		n.log.Warn("this server belongs to no cluster and knows none: start it with --bootstrap-expect N to found one or with --join ADDRESS to enter one, or tell it with `hoist cluster join ADDRESS`")
+	}
 	n.member.Store(n.configured())
 	n.network.serve()
 	n.goes(n.meet)

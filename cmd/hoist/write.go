@@ -68,8 +68,15 @@ func send[T answer](ctx context.Context, a *app, w *writing, call func(context.C
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	pause := 50 * time.Millisecond
+	var unknown error // an attempt that may have been written
 	for told := false; ; pause = min(2*pause, time.Second) {
 		done, err := call(ctx, options)
+		if errorInfo(err).GetCode() == "UNKNOWN_OUTCOME" {
+			unknown = err
+		}
+		if unknown != nil && err != nil && (notWritten(err) || ctx.Err() != nil) {
+			err = unknown // this attempt was not written, but the earlier one may have been
+		}
 		if err == nil || !worthRetrying(err) {
 			return done, err
 		}
@@ -83,6 +90,15 @@ func send[T answer](ctx context.Context, a *app, w *writing, call func(context.C
 			return none, err
 		}
 	}
+}
+
+// notWritten reports whether an attempt certainly left nothing in the log, for a reason that says nothing about others.
+func notWritten(err error) bool {
+	switch errorInfo(err).GetCode() {
+	case "NO_QUORUM", "NOT_LEADER", "OVERLOADED":
+		return true
+	}
+	return false
 }
 
 func worthRetrying(err error) bool {

@@ -48,6 +48,8 @@ type Config struct {
 // Server is the public port of a node. It is safe for concurrent use.
 type Server struct {
 	cfg     Config
+	source  source
+	home    *home // nil: requests that name no environment are about the default one
 	http    *http.Server
 	mux     *http.ServeMux
 	scopes  *scopes
@@ -74,6 +76,16 @@ func NewCore(cfg Config) (*Server, error) {
 	if cfg.Store == nil || cfg.Node == nil {
 		return nil, errors.New("transport: Config.Store and Config.Node are required")
 	}
+	s, err := newServer(cfg, core{cfg.Store, cfg.Node})
+	if err != nil {
+		return nil, err
+	}
+	s.mux = s.routes()
+	return s, nil
+}
+
+// newServer builds everything but the routes.
+func newServer(cfg Config, from source) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -86,7 +98,7 @@ func NewCore(cfg Config) (*Server, error) {
 	if cfg.StreamAge == 0 {
 		cfg.StreamAge = 30 * time.Minute
 	}
-	s := &Server{cfg: cfg, logger: cfg.Logger}
+	s := &Server{cfg: cfg, source: from, logger: cfg.Logger}
 	var err error
 	if s.meters, err = newMeters(cfg.Registry, cfg.Version); err != nil {
 		return nil, err
@@ -94,17 +106,23 @@ func NewCore(cfg Config) (*Server, error) {
 	if s.cohorts, err = newCohorts(cfg.Registry, cfg.Store); err != nil {
 		return nil, err
 	}
-	s.scopes = newScopes(cfg.Store, s.meters, s.cohorts)
+	s.scopes = newScopes(from, s.meters, s.cohorts)
 	s.streams = newAdmission(cfg.MaxStreams, cfg.StreamAge, s.meters)
 	s.hub = stream.NewHub(stream.Config{
-		Live:    cfg.Store.Live,
-		Applied: func() uint64 { return cfg.Store.State().Index() },
-		Await:   cfg.Store.Wait,
-		Age:     cfg.Node.Age,
+		Live: from.Live,
+		Applied: func(tenant, environment string) uint64 {
+			_, revision := from.At(fsm.Scope{Tenant: tenant, Environment: environment})
+			return revision
+		},
+		Await: func(ctx context.Context, tenant, environment string, revision uint64) error {
+			return from.Await(ctx, fsm.Scope{Tenant: tenant, Environment: environment}, revision)
+		},
+		Age: func(tenant, environment string) time.Duration {
+			return from.Age(fsm.Scope{Tenant: tenant, Environment: environment})
+		},
 		Observe: s.meters,
 	})
 	s.ofrep = newOFREP(s)
-	s.mux = s.routes()
 	s.http = newHTTPServer(s, cfg.Logger)
 	return s, nil
 }
@@ -130,6 +148,9 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 // ServeHTTP routes a request. OFREP is looked at first and without the mux: its path is the hot one, and a flag key
 // must reach the lookup as it was sent, where the mux would clean it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.home != nil {
+		s.home.guide(r)
+	}
 	if len(r.URL.Path) >= len(ofrepPrefix) && r.URL.Path[:len(ofrepPrefix)] == ofrepPrefix {
 		s.ofrep.ServeHTTP(w, r)
 		return

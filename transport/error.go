@@ -135,12 +135,13 @@ func (s *Server) connectError(err error) *connect.Error {
 	}
 	f := lookup(known.Kind)
 	out := connect.NewError(f.code, errors.New(sentence(known, f)))
+	epoch, revision := s.source.At(fsm.Scope{})
 	info := &hoistv1.ErrorInfo{
-		Code: string(known.Kind), Epoch: s.cfg.Store.State().Epoch(), Revision: known.Revision,
+		Code: string(known.Kind), Epoch: epoch, Revision: known.Revision,
 		Problems: wire.EncodeProblems(known.Problems), RetryAfterMs: f.retry.Milliseconds(), RequestId: written.requestID,
 	}
 	if info.Revision == 0 {
-		info.Revision = s.cfg.Store.State().Index()
+		info.Revision = revision
 	}
 	if detail, err := connect.NewErrorDetail(info); err == nil {
 		out.AddDetail(detail)
@@ -162,7 +163,7 @@ func sentence(e *fsm.Error, f failure) string {
 // writeProblem answers with application/problem+json (RFC 9457).
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Error) {
 	f := lookup(e.Kind)
-	state := s.cfg.Store.State()
+	epoch, revision := s.source.At(fsm.Scope{})
 	slug := strings.ReplaceAll(strings.ToLower(string(e.Kind)), "_", "-")
 	body := append([]byte(`{"type":"/problems/`), slug...)
 	body = append(body, `","title":`...)
@@ -176,9 +177,9 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Err
 	body = append(body, `,"code":`...)
 	body = evaluator.String(string(e.Kind)).AppendJSON(body)
 	body = append(body, `,"epoch":`...)
-	body = evaluator.String(state.Epoch()).AppendJSON(body)
+	body = evaluator.String(epoch).AppendJSON(body)
 	body = append(body, `,"revision":`...)
-	body = strconv.AppendUint(body, state.Index(), 10)
+	body = strconv.AppendUint(body, revision, 10)
 	body = append(appendProblems(body, e.Problems), "}\n"...)
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")

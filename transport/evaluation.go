@@ -29,10 +29,11 @@ func (s evaluationService) subject(ctx context.Context, environment string, attr
 	if err := wire.DecodeContext(attributes, &out.context); err != nil {
 		return subject{}, err
 	}
-	if err := s.await(ctx, read); err != nil {
+	scope := who.scope(environment)
+	if err := s.awaitIn(ctx, scope, read); err != nil {
 		return subject{}, err
 	}
-	out.place, err = s.place(who.scope(environment))
+	out.place, err = s.place(scope)
 	return out, err
 }
 
@@ -40,20 +41,16 @@ func (s evaluationService) subject(ctx context.Context, environment string, attr
 func (s *Server) place(scope fsm.Scope) (*place, error) {
 	p := s.scopes.find(scope)
 	if p == nil || p.live.Snapshot().Epoch() == "" {
-		_, err := environment(s.cfg.Store.State(), scope)
-		if err == nil {
-			err = &fsm.Error{Kind: KindNotReady, Detail: "this node has no state yet; it waits for its first leader"}
-		}
-		return nil, err
+		return nil, s.source.Missing(scope)
 	}
 	return p, nil
 }
 
 // from says which snapshot answered: its epoch, and how far the node had applied when it did.
-func (s *Server) from(snapshot *evaluator.Snapshot) *hoistv1.Position {
+func (s *Server) from(scope fsm.Scope, snapshot *evaluator.Snapshot) *hoistv1.Position {
+	_, revision := s.source.At(scope)
 	return &hoistv1.Position{
-		Epoch: snapshot.Epoch(), Revision: max(s.cfg.Store.State().Index(), snapshot.Revision()),
-		AgeMs: s.cfg.Node.Age().Milliseconds(),
+		Epoch: snapshot.Epoch(), Revision: max(revision, snapshot.Revision()), AgeMs: s.source.Age(scope).Milliseconds(),
 	}
 }
 
@@ -70,7 +67,7 @@ func (s evaluationService) Evaluate(ctx context.Context, r *hoistv1.EvaluateRequ
 	}
 	flag, _, _ := snapshot.Flag(r.GetKey())
 	return &hoistv1.EvaluateResponse{
-		Evaluation: wire.EncodeResult(r.GetKey(), flag, result), Position: s.from(snapshot),
+		Evaluation: wire.EncodeResult(r.GetKey(), flag, result), Position: s.from(who.place.scope, snapshot),
 	}, nil
 }
 
@@ -101,7 +98,7 @@ func (s evaluationService) EvaluateAll(ctx context.Context, r *hoistv1.EvaluateA
 		return nil, err
 	}
 	snapshot := who.place.live.Snapshot()
-	out := &hoistv1.EvaluateAllResponse{Position: s.from(snapshot)}
+	out := &hoistv1.EvaluateAllResponse{Position: s.from(who.place.scope, snapshot)}
 	for _, flag := range snapshot.Flags() {
 		if flag.Archived() {
 			continue
@@ -134,6 +131,6 @@ func (s evaluationService) Explain(ctx context.Context, r *hoistv1.ExplainReques
 	return &hoistv1.ExplainResponse{
 		Evaluation: evaluationMessage(flag, snapshot.EvaluateCompiled(flag, &who.context)),
 		Steps:      wire.EncodeExplanation(snapshot.Explain(r.GetKey(), &who.context)),
-		Position:   s.from(snapshot),
+		Position:   s.from(who.place.scope, snapshot),
 	}, nil
 }

@@ -71,12 +71,11 @@ func slow(ctx context.Context, err error) error {
 
 // followError gives the errors of stream their kinds.
 func (s *Server) followError(err error, scope fsm.Scope) error {
-	state := s.cfg.Store.State()
-	e := &fsm.Error{Op: "follow", Target: scope.Environment, Revision: state.Index(), Err: err}
+	_, revision := s.source.At(scope)
+	e := &fsm.Error{Op: "follow", Target: scope.Environment, Revision: revision, Err: err}
 	switch {
 	case errors.Is(err, stream.ErrUnknown):
-		_, err := environment(state, scope)
-		return err
+		return s.source.Missing(scope)
 	case errors.Is(err, stream.ErrBehind):
 		e.Kind, e.Detail = KindNodeBehind, "this node has not applied that revision yet; ask another node or wait"
 	case errors.Is(err, stream.ErrRestored):

@@ -26,11 +26,8 @@ type check struct {
 // checks are what readiness is made of. Only the first is asked for by default: a node with data serves it, with or
 // without a leader.
 func (s *Server) checks() (data, current check) {
-	state, age := s.cfg.Store.State(), s.cfg.Node.Age()
-	data = check{"data", state.Epoch() != "", "epoch " + state.Epoch() + ", revision " + strconv.FormatUint(state.Index(), 10)}
-	if !data.ok {
-		data.detail = "no state yet; the node waits for its first leader"
-	}
+	ok, detail, age := s.source.Health()
+	data = check{"data", ok, detail}
 	current = check{"current", data.ok && age <= currentWithin, "last known to be current " + strconv.FormatInt(age.Milliseconds(), 10) + " ms ago"}
 	return data, current
 }

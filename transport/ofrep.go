@@ -40,7 +40,8 @@ type fixedHeaders struct {
 
 // stamp is the header values of one applied revision.
 type stamp struct {
-	state           *fsm.State
+	epochText       string
+	number          uint64
 	epoch, revision []string
 }
 
@@ -83,7 +84,7 @@ func (o *ofrep) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.allowOrigin(w.Header(), r)
 	if r.Method != methods[:len(methods)-len(", OPTIONS")] {
 		w.Header().Set("Allow", methods)
-		o.stampHeaders(w.Header())
+		o.stampHeaders(w.Header(), o.scope(r.Header))
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
@@ -109,7 +110,7 @@ func (o *ofrep) recovered(w http.ResponseWriter, r *http.Request) {
 	// The query can hold a stream token and is never logged.
 	o.server.logger.Error("panic while serving", slog.String("path", r.URL.Path), slog.Any("panic", caught))
 	key := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, ofrepPrefix+flagsPath), "/")
-	o.fail(w, http.StatusInternalServerError, key, evaluator.ErrorGeneral, "internal error")
+	o.fail(w, o.scope(r.Header), http.StatusInternalServerError, key, evaluator.ErrorGeneral, "internal error")
 }
 
 // scope is the environment that a request is about.
@@ -121,23 +122,23 @@ func (o *ofrep) scope(h http.Header) fsm.Scope {
 }
 
 // stampHeaders sets what every answer carries.
-func (o *ofrep) stampHeaders(h http.Header) {
-	state := o.server.cfg.Store.State()
+func (o *ofrep) stampHeaders(h http.Header, scope fsm.Scope) {
+	epoch, revision := o.server.source.At(scope)
 	s := o.stamp.Load()
-	if s == nil || s.state != state {
-		s = &stamp{state: state, epoch: []string{state.Epoch()}, revision: []string{strconv.FormatUint(state.Index(), 10)}}
+	if s == nil || s.number != revision || s.epochText != epoch {
+		s = &stamp{epochText: epoch, number: revision, epoch: []string{epoch}, revision: []string{formatRevision(revision)}}
 		o.stamp.Store(s)
 	}
 	h["Hoist-Epoch"] = s.epoch
 	h["Hoist-Revision"] = s.revision
-	h["Hoist-Age-Ms"] = o.age()
+	h["Hoist-Age-Ms"] = o.age(scope)
 	h["Cache-Control"] = o.fixed.noStore
 	h["Vary"] = o.fixed.origin
 	h["X-Content-Type-Options"] = o.fixed.nosniff
 }
 
-func (o *ofrep) age() []string {
-	ms := o.server.cfg.Node.Age() / time.Millisecond
+func (o *ofrep) age(scope fsm.Scope) []string {
+	ms := o.server.source.Age(scope) / time.Millisecond
 	if ms >= 0 && ms < agesKept {
 		return o.ages[ms]
 	}
@@ -145,9 +146,9 @@ func (o *ofrep) age() []string {
 }
 
 // answer sends a JSON body.
-func (o *ofrep) answer(w http.ResponseWriter, status int, body []byte) {
+func (o *ofrep) answer(w http.ResponseWriter, scope fsm.Scope, status int, body []byte) {
 	h := w.Header()
-	o.stampHeaders(h)
+	o.stampHeaders(h, scope)
 	h["Content-Type"] = o.fixed.json
 	if status != http.StatusOK {
 		w.WriteHeader(status)
@@ -156,11 +157,11 @@ func (o *ofrep) answer(w http.ResponseWriter, status int, body []byte) {
 }
 
 // fail sends an error body. JS clients need the key in it; the bulk route has none.
-func (o *ofrep) fail(w http.ResponseWriter, status int, key string, code evaluator.ErrorCode, detail string) {
+func (o *ofrep) fail(w http.ResponseWriter, scope fsm.Scope, status int, key string, code evaluator.ErrorCode, detail string) {
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header()["Retry-After"] = []string{"1"}
 	}
-	o.answer(w, status, appendFailure(nil, key, code, detail))
+	o.answer(w, scope, status, appendFailure(nil, key, code, detail))
 }
 
 // appendFailure appends {"key","errorCode","errorDetails"}; without a key the member is left out.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hoistflags/hoist/evaluator"
+	"github.com/hoistflags/hoist/fsm"
 )
 
 // configWait is how long a bulk request waits for the revision that an event told it of.
@@ -20,19 +21,20 @@ const configWait = 5 * time.Second
 func (o *ofrep) bulk(w http.ResponseWriter, r *http.Request) {
 	j := o.jobs.Get().(*job)
 	defer o.jobs.Put(j)
+	scope := o.scope(r.Header)
 	if err := j.read(r, maxBulkBody); err != nil {
-		o.refuse(w, "", err)
+		o.refuse(w, scope, "", err)
 		return
 	}
 	if r.URL.RawQuery != "" {
-		if err := o.awaitEvent(r); err != nil {
-			o.unavailable(w, "", err)
+		if err := o.awaitEvent(r, scope); err != nil {
+			o.unavailable(w, scope, "", err)
 			return
 		}
 	}
-	p, err := o.ready(r)
+	p, err := o.ready(r, scope)
 	if err != nil {
-		o.unavailable(w, "", err)
+		o.unavailable(w, scope, "", err)
 		return
 	}
 	snapshot := p.live.Snapshot()
@@ -40,26 +42,26 @@ func (o *ofrep) bulk(w http.ResponseWriter, r *http.Request) {
 	tag := o.tag(j, token, snapshot)
 	w.Header()["Etag"] = []string{tag}
 	if matches(r.Header["If-None-Match"], tag) {
-		o.stampHeaders(w.Header())
+		o.stampHeaders(w.Header(), scope)
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	j.out = o.appendBulk(j.out[:0], p, snapshot, &j.context, token)
-	o.answer(w, http.StatusOK, j.out)
+	o.answer(w, scope, http.StatusOK, j.out)
 }
 
 // awaitEvent waits until this node has applied the revision of the event that made the client ask. An unreadable value
 // and another epoch are ignored.
-func (o *ofrep) awaitEvent(r *http.Request) error {
+func (o *ofrep) awaitEvent(r *http.Request, scope fsm.Scope) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil // not ours to judge: evaluation does not depend on it
 	}
 	epoch, revision, ok := parsePosition(strings.Trim(query.Get("flagConfigEtag"), `"`))
-	if !ok || epoch != o.server.cfg.Store.State().Epoch() {
+	if now, _ := o.server.source.At(scope); !ok || epoch != now {
 		return nil
 	}
-	return o.server.awaitRevision(r.Context(), revision, configWait)
+	return o.server.awaitRevision(r.Context(), scope, revision, configWait)
 }
 
 // tagVersion is hashed into every ETag; it changes with the form of the body.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hoistflags/hoist/evaluator"
+	"github.com/hoistflags/hoist/fsm"
 )
 
 // commentEvery keeps an idle event stream alive, well below the inactivity that clients are told.
@@ -19,14 +20,14 @@ func (o *ofrep) events(w http.ResponseWriter, r *http.Request) {
 	token, ok := o.verify(query.Get("st"), time.Now())
 	p := o.server.scopes.find(token.scope)
 	if !ok || p == nil {
-		o.stampHeaders(w.Header())
+		o.stampHeaders(w.Header(), token.scope)
 		w.Header()["Www-Authenticate"] = []string{"Bearer"}
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
 	leave, err := o.server.streams.enter("sse")
 	if err != nil {
-		o.unavailable(w, "", err)
+		o.unavailable(w, token.scope, "", err)
 		return
 	}
 	defer leave()
@@ -37,15 +38,15 @@ func (o *ofrep) events(w http.ResponseWriter, r *http.Request) {
 	start := first(r.Header, "Last-Event-Id", query.Get("since"))
 	paced := newPacedWriter(w)
 	defer paced.end()
-	o.openStream(paced)
+	o.openStream(paced, token.scope)
 	s := eventStream{out: paced, notified: o.server.meters.notified.Observe}
 	s.run(ctx, p.live, start)
 }
 
 // openStream sends the header and the first bytes at once, so that the client knows that it is connected.
-func (o *ofrep) openStream(w *pacedWriter) {
+func (o *ofrep) openStream(w *pacedWriter, scope fsm.Scope) {
 	h := w.Header()
-	o.stampHeaders(h)
+	o.stampHeaders(h, scope)
 	h["Content-Type"] = []string{"text/event-stream"}
 	h["Cache-Control"] = []string{"no-store, no-transform"}
 	h["X-Accel-Buffering"] = []string{"no"}

@@ -16,30 +16,31 @@ import (
 func (o *ofrep) single(w http.ResponseWriter, r *http.Request, key string) {
 	j := o.jobs.Get().(*job)
 	defer o.jobs.Put(j)
+	scope := o.scope(r.Header)
 	if err := j.read(r, maxSingleBody); err != nil {
-		o.refuse(w, key, err)
+		o.refuse(w, scope, key, err)
 		return
 	}
-	p, err := o.ready(r)
+	p, err := o.ready(r, scope)
 	if err != nil {
-		o.unavailable(w, key, err)
+		o.unavailable(w, scope, key, err)
 		return
 	}
 	snapshot := p.live.Snapshot()
 	flag, _, ok := snapshot.Flag(key)
 	if !ok || flag.Archived() {
 		p.counts[doorOFREP].count("", evaluator.ErrorFlagNotFound)
-		o.fail(w, http.StatusNotFound, key, evaluator.ErrorFlagNotFound, "there is no such flag")
+		o.fail(w, scope, http.StatusNotFound, key, evaluator.ErrorFlagNotFound, "there is no such flag")
 		return
 	}
 	result := o.evaluate(snapshot, flag, &j.context)
 	p.count(doorOFREP, key, &result)
 	if result.ErrorCode != "" {
-		o.fail(w, http.StatusBadRequest, key, result.ErrorCode, evaluationDetail(result))
+		o.fail(w, scope, http.StatusBadRequest, key, result.ErrorCode, evaluationDetail(result))
 		return
 	}
 	j.out = appendEvaluation(j.out[:0], flag, &result, snapshot.ScopeRevision(false))
-	o.answer(w, http.StatusOK, j.out)
+	o.answer(w, scope, http.StatusOK, j.out)
 }
 
 // evaluate evaluates, and times one in sampleEvery.
@@ -54,38 +55,38 @@ func (o *ofrep) evaluate(s *evaluator.Snapshot, flag *evaluator.Compiled, c *eva
 }
 
 // refuse answers a request that cannot be read.
-func (o *ofrep) refuse(w http.ResponseWriter, key string, err error) {
+func (o *ofrep) refuse(w http.ResponseWriter, scope fsm.Scope, key string, err error) {
 	var known *refusal
 	if !errors.As(err, &known) {
 		known = &refusal{http.StatusInternalServerError, evaluator.ErrorGeneral, "internal error"}
 	}
-	o.fail(w, known.status, key, known.code, known.detail)
+	o.fail(w, scope, known.status, key, known.code, known.detail)
 }
 
 // ready finds the environment of a request and waits for the revision it demands.
-func (o *ofrep) ready(r *http.Request) (*place, error) {
+func (o *ofrep) ready(r *http.Request, scope fsm.Scope) (*place, error) {
 	if demanded := r.Header["Hoist-Min-Revision"]; len(demanded) > 0 {
-		if err := o.awaitDemanded(r, demanded[0]); err != nil {
+		if err := o.awaitDemanded(r, scope, demanded[0]); err != nil {
 			return nil, err
 		}
 	}
-	return o.server.place(o.scope(r.Header))
+	return o.server.place(scope)
 }
 
-func (o *ofrep) awaitDemanded(r *http.Request, demanded string) error {
+func (o *ofrep) awaitDemanded(r *http.Request, scope fsm.Scope, demanded string) error {
 	epoch, revision, ok := parsePosition(demanded)
-	state := o.server.cfg.Store.State()
+	now, applied := o.server.source.At(scope)
 	switch {
 	case !ok:
 		return &fsm.Error{Kind: fsm.KindMalformed, Detail: "Hoist-Min-Revision must be <epoch>.<revision>"}
-	case epoch != state.Epoch():
-		return restored(epoch, state)
+	case epoch != now:
+		return restoredTo(epoch, now, applied)
 	}
-	return o.server.awaitRevision(r.Context(), revision, minRevisionWait)
+	return o.server.awaitRevision(r.Context(), scope, revision, minRevisionWait)
 }
 
 // unavailable answers a request that this node cannot evaluate now, or whose environment does not exist.
-func (o *ofrep) unavailable(w http.ResponseWriter, key string, err error) {
+func (o *ofrep) unavailable(w http.ResponseWriter, scope fsm.Scope, key string, err error) {
 	known := asError(err)
 	if known == nil { // the client left
 		known = &fsm.Error{Kind: fsm.KindBehind, Detail: "the request was given up"}
@@ -93,11 +94,11 @@ func (o *ofrep) unavailable(w http.ResponseWriter, key string, err error) {
 	status := lookup(known.Kind).status
 	switch known.Kind {
 	case fsm.KindNotFound:
-		o.fail(w, http.StatusNotFound, key, evaluator.ErrorFlagNotFound, known.Detail)
+		o.fail(w, scope, http.StatusNotFound, key, evaluator.ErrorFlagNotFound, known.Detail)
 	case fsm.KindMalformed:
-		o.fail(w, status, key, evaluator.ErrorInvalidContext, known.Detail)
+		o.fail(w, scope, status, key, evaluator.ErrorInvalidContext, known.Detail)
 	default:
-		o.fail(w, status, key, evaluator.ErrorGeneral, known.Detail)
+		o.fail(w, scope, status, key, evaluator.ErrorGeneral, known.Detail)
 	}
 }
 

@@ -70,7 +70,8 @@ func (o *ofrep) verify(text string, now time.Time) (streamToken, bool) {
 		return streamToken{}, false
 	}
 	t := streamToken{id: parts[1], scope: fsm.Scope{Tenant: parts[2], Environment: parts[3]}, visibility: parts[4], slot: slot}
-	expected := t.sign(o.key(t.scope, o.server.cfg.Store.State().Epoch()))
+	epoch, _ := o.server.source.At(t.scope)
+	expected := t.sign(o.key(t.scope, epoch))
 	if !hmac.Equal([]byte(expected), []byte(text)) {
 		return streamToken{}, false
 	}
@@ -81,7 +82,7 @@ func (o *ofrep) verify(text string, now time.Time) (streamToken, bool) {
 // secret: until tokens exist the stream shows no more than the open door beside it. With tokens, a random key per
 // environment takes its place in the replicated state.
 func (o *ofrep) key(scope fsm.Scope, epoch string) []byte {
-	mac := hmac.New(sha256.New, []byte(o.server.cfg.Store.State().ClusterID()))
+	mac := hmac.New(sha256.New, []byte(o.server.source.Identity()))
 	mac.Write([]byte("stream token\x00" + epoch + "\x00" + scope.Tenant + "\x00" + scope.Environment))
 	return mac.Sum(nil)
 }

@@ -11,41 +11,48 @@ import (
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
-// await makes this node as current as the caller asked for, or says how far it is.
+// await is awaitIn for reads of no single environment, which only servers answer: there all have one revision.
 func (s *Server) await(ctx context.Context, opts *hoistv1.ReadOptions) error {
+	return s.awaitIn(ctx, fsm.Scope{}, opts)
+}
+
+// awaitIn makes this node as current as the caller asked for, or says how far it is.
+func (s *Server) awaitIn(ctx context.Context, scope fsm.Scope, opts *hoistv1.ReadOptions) error {
 	if opts == nil {
 		return nil
 	}
 	if opts.GetConsistency() == hoistv1.Consistency_CONSISTENCY_LINEARIZABLE {
-		if _, err := s.cfg.Node.ReadIndex(ctx); err != nil {
+		if err := s.source.Current(ctx); err != nil {
 			return err
 		}
 	}
-	if opts.GetEpoch() != "" && opts.GetEpoch() != s.cfg.Store.State().Epoch() {
-		return restored(opts.GetEpoch(), s.cfg.Store.State())
+	if epoch, revision := s.source.At(scope); opts.GetEpoch() != "" && opts.GetEpoch() != epoch {
+		return restoredTo(opts.GetEpoch(), epoch, revision)
 	}
-	return s.awaitRevision(ctx, opts.GetMinRevision(), minRevisionWait)
+	return s.awaitRevision(ctx, scope, opts.GetMinRevision(), minRevisionWait)
 }
 
 // awaitRevision waits until the node has applied revision, at most for the given time.
-func (s *Server) awaitRevision(ctx context.Context, revision uint64, limit time.Duration) error {
-	if s.cfg.Store.State().Index() >= revision {
+func (s *Server) awaitRevision(ctx context.Context, scope fsm.Scope, revision uint64, limit time.Duration) error {
+	if _, applied := s.source.At(scope); applied >= revision {
 		return nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := s.cfg.Store.Wait(bounded, revision)
+	err := s.source.Await(bounded, scope, revision)
 	if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &fsm.Error{Kind: fsm.KindBehind, Op: "wait for revision", Target: strconv.FormatUint(revision, 10),
-		Revision: s.cfg.Store.State().Index(), Err: err,
-		Detail: "this node has applied " + strconv.FormatUint(s.cfg.Store.State().Index(), 10) + " so far; ask again or ask another node"}
+	_, applied := s.source.At(scope)
+	return &fsm.Error{Kind: fsm.KindBehind, Op: "wait for revision", Target: formatRevision(revision), Revision: applied, Err: err,
+		Detail: "this node has applied " + formatRevision(applied) + " so far; ask again or ask another node"}
 }
 
-func restored(epoch string, state *fsm.State) *fsm.Error {
-	return &fsm.Error{Kind: fsm.KindRestored, Op: "read epoch", Target: epoch, Revision: state.Index(),
-		Detail: "the cluster now lives in epoch " + state.Epoch() + "; forget what was remembered of the other one"}
+func formatRevision(revision uint64) string { return strconv.FormatUint(revision, 10) }
+
+func restoredTo(epoch, now string, revision uint64) *fsm.Error {
+	return &fsm.Error{Kind: fsm.KindRestored, Op: "read epoch", Target: epoch, Revision: revision,
+		Detail: "the cluster now lives in epoch " + now + "; forget what was remembered of the other one"}
 }
 
 // position says where an answer was read from. Take it from the state that answered, not from a later one.
@@ -60,7 +67,7 @@ func environment(state *fsm.State, scope fsm.Scope) (*fsm.Environment, error) {
 		return env, nil
 	}
 	if state.Epoch() == "" {
-		return nil, &fsm.Error{Kind: KindNotReady, Detail: "this node has no state yet; it waits for its first leader"}
+		return nil, notReady()
 	}
 	return nil, &fsm.Error{Kind: fsm.KindNotFound, Op: "find environment", Target: scope.Environment,
 		Detail: "tenant " + scope.Tenant + " has no such environment; `hoist env list` shows those it has"}

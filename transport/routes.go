@@ -18,12 +18,7 @@ import (
 // routes mounts every door except OFREP, which ServeHTTP reaches without a mux.
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	common := []connect.HandlerOption{
-		connect.WithInterceptors(interceptor{s}),
-		connect.WithRecover(s.recovered),
-		connect.WithReadMaxBytes(maxManagementBody),
-		connect.WithCompressMinBytes(1 << 10),
-	}
+	common := s.common()
 	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
 	mount(hoistv1connect.NewFlagServiceHandler(flagService{s}, common...))
 	mount(hoistv1connect.NewSegmentServiceHandler(segmentService{s}, withBody(common, maxManifestBody)...))
@@ -35,16 +30,31 @@ func (s *Server) routes() *http.ServeMux {
 	mount(path, rollouts)
 	mount(hoistv1connect.RolloutServiceWatchProcedure, paced(rollouts))
 	s.mountRollouts(mux)
+	s.evaluating(mux, []string{
+		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
+		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,
+		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName, hoistv1connect.RolloutServiceName,
+	})
+	mux.HandleFunc("/", s.notFound)
+	return mux
+}
+
+// edgeRoutes are those of a server that only evaluates and streams.
+func (s *Server) edgeRoutes() *http.ServeMux {
+	mux := http.NewServeMux()
+	s.evaluating(mux, []string{hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName})
+	mux.HandleFunc("/", s.notHere)
+	return mux
+}
+
+// evaluating mounts what servers and edges share. names are all services of the server.
+func (s *Server) evaluating(mux *http.ServeMux, names []string) {
+	common := s.common()
+	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
 	path, evaluation := hoistv1connect.NewEvaluationServiceHandler(evaluationService{s}, common...)
 	mount(path, evaluation)
 	mount(hoistv1connect.EvaluationServiceWatchProcedure, paced(evaluation))
 	mount(hoistv1connect.SyncServiceFollowProcedure, paced(s.followHandler(common...)))
-
-	names := []string{
-		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
-		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,
-		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName, hoistv1connect.RolloutServiceName,
-	}
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	mount(grpcreflect.NewHandlerV1(reflector))
 	mount(grpcreflect.NewHandlerV1Alpha(reflector))
@@ -53,8 +63,16 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: nil}))
-	mux.HandleFunc("/", s.notFound)
-	return mux
+}
+
+// common are the options of every Connect handler.
+func (s *Server) common() []connect.HandlerOption {
+	return []connect.HandlerOption{
+		connect.WithInterceptors(interceptor{s}),
+		connect.WithRecover(s.recovered),
+		connect.WithReadMaxBytes(maxManagementBody),
+		connect.WithCompressMinBytes(1 << 10),
+	}
 }
 
 // withBody replaces the limit of request messages; the last option wins.
@@ -75,6 +93,16 @@ func paced(h http.Handler) http.Handler {
 func (s *Server) recovered(_ context.Context, spec connect.Spec, _ http.Header, panicked any) error {
 	return &fsm.Error{Kind: fsm.KindInternal, Op: "serve", Target: spec.Procedure, Detail: "internal error",
 		Err: fmt.Errorf("panic: %v", panicked)}
+}
+
+// notHere answers at an edge for what only servers do.
+func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
+	err := &fsm.Error{Kind: KindUnimplemented, Detail: "this is an edge: it evaluates and streams; manage flags at a server"}
+	if answer := connect.NewErrorWriter(); strings.HasPrefix(r.URL.Path, "/hoist.v1.") && answer.IsSupported(r) {
+		answer.Write(w, r, s.connectError(err)) //nolint:errcheck // the client is gone
+		return
+	}
+	s.writeProblem(w, r, err)
 }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {

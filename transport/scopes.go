@@ -56,15 +56,15 @@ func (c *reasonCounters) count(r evaluator.Reason, code evaluator.ErrorCode) {
 // scopes finds places. Reading is one atomic load and one map lookup; a place found for the first time is added to a copy.
 // The map only ever holds environments that exist, so nobody can make it grow by asking.
 type scopes struct {
-	store  *fsm.Store
+	source source
 	meters *meters
 	cohort *cohorts
 	known  atomic.Pointer[map[fsm.Scope]*place]
 	add    sync.Mutex
 }
 
-func newScopes(store *fsm.Store, m *meters, c *cohorts) *scopes {
-	s := &scopes{store: store, meters: m, cohort: c}
+func newScopes(from source, m *meters, c *cohorts) *scopes {
+	s := &scopes{source: from, meters: m, cohort: c}
 	s.known.Store(&map[fsm.Scope]*place{})
 	return s
 }
@@ -74,7 +74,7 @@ func (s *scopes) find(scope fsm.Scope) *place {
 	if p := (*s.known.Load())[scope]; p != nil {
 		return p
 	}
-	live, ok := s.store.Live(scope.Tenant, scope.Environment)
+	live, ok := s.source.Live(scope.Tenant, scope.Environment)
 	if !ok {
 		return nil
 	}

@@ -57,7 +57,7 @@ func (s evaluationService) Watch(ctx context.Context, r *hoistv1.WatchRequest, o
 	for {
 		m := w.step(snapshot)
 		if now := time.Now(); !empty(m) || !now.Before(idle) {
-			m.Position = s.from(snapshot)
+			m.Position = s.from(who.place.scope, snapshot)
 			if err := out.Send(m); err != nil {
 				return slow(ctx, err)
 			}

@@ -105,7 +105,7 @@ func (c *Cursor) catchUp(ctx context.Context) error {
 	c.at = f.tail.Load()
 	given := c.again
 	c.again = false
-	applied := f.hub.cfg.Applied()
+	applied := f.hub.cfg.Applied(f.place.tenant, f.place.environment)
 	now := f.live.Snapshot()
 	if c.epoch != "" && c.epoch != now.Epoch() {
 		return ErrRestored
@@ -138,7 +138,7 @@ func (c *Cursor) welcome(revision uint64) error {
 		return nil
 	}
 	c.greet = false
-	frame, err := encodeProgress(c.epoch, max(revision, c.own), c.feed.hub.cfg.Age().Milliseconds())
+	frame, err := encodeProgress(c.epoch, max(revision, c.own), c.feed.hub.cfg.Age(c.feed.place.tenant, c.feed.place.environment).Milliseconds())
 	if err != nil {
 		return err
 	}

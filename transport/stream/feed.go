@@ -102,12 +102,12 @@ func (f *feed) advance(next *evaluator.Snapshot) {
 // mark publishes that nothing else changed. The applied revision is read before the snapshot: a node publishes its
 // environments first, so the snapshot holds everything up to that revision.
 func (f *feed) mark() {
-	applied := f.hub.cfg.Applied()
+	applied := f.hub.cfg.Applied(f.place.tenant, f.place.environment)
 	if s := f.live.Snapshot(); s != f.seen {
 		return // a change is waiting, which says more
 	}
 	to := max(applied, f.seen.Revision())
-	frame, err := encodeProgress(f.seen.Epoch(), to, f.hub.cfg.Age().Milliseconds())
+	frame, err := encodeProgress(f.seen.Epoch(), to, f.hub.cfg.Age(f.place.tenant, f.place.environment).Milliseconds())
 	if err != nil {
 		return // cannot happen for a message of three numbers; followers would notice silence
 	}

@@ -36,9 +36,9 @@ type Observer interface {
 // Config says where a Hub reads from. All fields are required.
 type Config struct {
 	Live    func(tenant, environment string) (*evaluator.Live, bool)
-	Applied func() uint64                                    // the node's applied revision
-	Await   func(ctx context.Context, revision uint64) error // until it is applied
-	Age     func() time.Duration                             // since the node last knew that it was current
+	Applied func(tenant, environment string) uint64 // the revision up to which everything is in Live
+	Await   func(ctx context.Context, tenant, environment string, revision uint64) error
+	Age     func(tenant, environment string) time.Duration // since that was known to be current
 	Observe Observer
 }
 
@@ -89,7 +89,7 @@ func (h *Hub) Follow(ctx context.Context, r Request) (*Cursor, error) {
 	if at.Epoch != live.Snapshot().Epoch() {
 		at = Position{}
 	}
-	if err := h.catchUpWith(ctx, at.Revision); err != nil {
+	if err := h.catchUpWith(ctx, place{r.Tenant, r.Environment}, at.Revision); err != nil {
 		return nil, err
 	}
 	if live.Snapshot().Epoch() == "" {
@@ -110,13 +110,13 @@ func (h *Hub) Follow(ctx context.Context, r Request) (*Cursor, error) {
 	return c, nil
 }
 
-func (h *Hub) catchUpWith(ctx context.Context, revision uint64) error {
-	if h.cfg.Applied() >= revision {
+func (h *Hub) catchUpWith(ctx context.Context, p place, revision uint64) error {
+	if h.cfg.Applied(p.tenant, p.environment) >= revision {
 		return nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, behindWait)
 	defer cancel()
-	if err := h.cfg.Await(bounded, revision); err != nil {
+	if err := h.cfg.Await(bounded, p.tenant, p.environment, revision); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

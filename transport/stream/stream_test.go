@@ -28,11 +28,11 @@ func newSource() *source {
 func (s *source) hub() *stream.Hub {
 	return stream.NewHub(stream.Config{
 		Live: func(_, environment string) (*evaluator.Live, bool) { return s.live, environment == "dev" },
-		Applied: func() uint64 {
+		Applied: func(string, string) uint64 {
 			return s.live.Snapshot().Revision()
 		},
-		Await:   func(ctx context.Context, _ uint64) error { <-ctx.Done(); return ctx.Err() },
-		Age:     func() time.Duration { return 0 },
+		Await:   func(ctx context.Context, _, _ string, _ uint64) error { <-ctx.Done(); return ctx.Err() },
+		Age:     func(string, string) time.Duration { return 0 },
 		Observe: silent{},
 	})
 }

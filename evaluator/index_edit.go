@@ -2,17 +2,21 @@ package evaluator
 
 import "slices"
 
-// Edit collects many writes into one new Index and copies each touched page once. It belongs to one goroutine and
-// ends with Done.
-type Edit[T any] struct{ next Index[T] }
+// Edit collects many writes into one new Index and copies each touched page and sheet once. It belongs to one goroutine
+// and ends with Done.
+type Edit[T any] struct {
+	next Index[T]
+	mine []bool // sheets of next that no other index shares
+}
 
 // Edit starts an edit. The receiver does not change.
 func (x *Index[T]) Edit() *Edit[T] {
 	e := &Edit[T]{next: *x}
 	e.next.directory = slices.Clone(x.directory)
 	if len(e.next.directory) == 0 {
-		e.next.directory = []*page[T]{newPage[T](0, 1, e)}
+		e.next.directory = []sheet[T]{{newPage[T](0, 1, e)}}
 	}
+	e.mine = make([]bool, len(e.next.directory))
 	return e
 }
 
@@ -57,7 +61,7 @@ func (e *Edit[T]) Delete(key string) bool {
 
 // own returns the page of hash, copied unless this edit made it.
 func (e *Edit[T]) own(hash uint64) *page[T] {
-	p := e.next.directory[hash>>(64-e.next.depth)]
+	p := e.next.page(hash)
 	if p.owner == e {
 		return p
 	}
@@ -72,19 +76,18 @@ func (e *Edit[T]) replace(hash uint64, p *page[T]) {
 	span := 1 << (e.next.depth - p.depth)
 	first := int(hash>>(64-e.next.depth)) &^ (span - 1)
 	for i := first; i < first+span; i++ {
-		e.next.directory[i] = p
+		n := i >> sheetBits
+		if !e.mine[n] {
+			e.next.directory[n], e.mine[n] = slices.Clone(e.next.directory[n]), true
+		}
+		e.next.directory[n][i&(1<<sheetBits-1)] = p
 	}
 }
 
 // split replaces the page p, which hash belongs to, by two pages of one more bit.
 func (e *Edit[T]) split(p *page[T], hash uint64) {
 	if p.depth == e.next.depth {
-		wide := make([]*page[T], 2*len(e.next.directory))
-		for i, one := range e.next.directory {
-			wide[2*i], wide[2*i+1] = one, one
-		}
-		e.next.directory = wide
-		e.next.depth++
+		e.double()
 	}
 	halves := [2]*page[T]{newPage[T](p.depth+1, pageSize/2, e), newPage[T](p.depth+1, pageSize/2, e)}
 	for _, one := range p.entries {
@@ -96,6 +99,22 @@ func (e *Edit[T]) split(p *page[T], hash uint64) {
 	bit := uint64(1) << (63 - p.depth)
 	e.replace(hash&^bit, halves[0])
 	e.replace(hash|bit, halves[1])
+}
+
+// double gives the directory one bit more: every page stands in twice as many places.
+func (e *Edit[T]) double() {
+	places := make([]*page[T], 0, 2<<e.next.depth)
+	for _, sheet := range e.next.directory {
+		for _, p := range sheet {
+			places = append(places, p, p)
+		}
+	}
+	e.next.directory = e.next.directory[:0]
+	for one := range slices.Chunk(places, 1<<sheetBits) {
+		e.next.directory = append(e.next.directory, one)
+	}
+	e.next.depth++
+	e.mine = slices.Repeat([]bool{true}, len(e.next.directory))
 }
 
 func newPage[T any](depth uint8, room int, owner *Edit[T]) *page[T] {

@@ -23,7 +23,7 @@ func TestIndexBehavesLikeAMap(t *testing.T) {
 		model := map[string]cell{}
 		x := &evaluator.Index[int]{}
 		edit := x.Edit()
-		filled := rapid.SampledFrom([]int{0, 10, 300, 3000}).Draw(t, "filled")
+		filled := rapid.SampledFrom([]int{0, 10, 300, 3000, 12_000}).Draw(t, "filled")
 		for i := range filled { // the newest first, so that pages split after they got their highest revision
 			key := fmt.Sprintf("key-%d", i)
 			model[key] = cell{i, uint64(filled - i)}
@@ -33,7 +33,7 @@ func TestIndexBehavesLikeAMap(t *testing.T) {
 		frozen, frozenModel := x, maps.Clone(model)
 		revision := uint64(len(model) + 1)
 		for range rapid.IntRange(0, 40).Draw(t, "steps") {
-			key := fmt.Sprintf("key-%d", rapid.IntRange(0, 400).Draw(t, "key"))
+			key := fmt.Sprintf("key-%d", rapid.IntRange(0, filled+400).Draw(t, "key"))
 			revision++
 			if rapid.Bool().Draw(t, "put") {
 				x = x.With(key, int(revision), revision)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -154,6 +155,7 @@ func (i *instance) address() string { return i.listener.Addr().String() }
 
 // until serves until ctx ends, the node gives up or the door breaks, then closes both.
 func (i *instance) until(ctx context.Context) error {
+	debug.FreeOSMemory() // what decoding the state left behind; the door is open already
 	var why error
 	select {
 	case <-ctx.Done():

@@ -34,10 +34,13 @@ func TestCaseFilesThroughOFREP(t *testing.T) {
 			n := newNode(t)
 			n.load(t, file.Flags, file.Segments)
 			web, _ := serve(t, n)
+			behind := edgeOf(t, web.URL)
 			for _, c := range file.Cases {
 				body := `{"context":` + string(c.Context) + `}`
 				a := post(t, web.URL+"/ofrep/v1/evaluate/flags/"+url.PathEscape(c.Flag), body)
 				require.Equal(t, c.Expect, seen(t, a), "%s: %d %s", c.Name, a.status, a.body)
+				b := post(t, behind+"/ofrep/v1/evaluate/flags/"+url.PathEscape(c.Flag), body)
+				require.Equal(t, a.body, b.body, "%s at an edge", c.Name)
 			}
 		})
 	}

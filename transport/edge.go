@@ -142,10 +142,6 @@ func waitsFor(s client.Status) string {
 	return s.Err.Error()
 }
 
-// Identity is empty: an edge does not know the cluster's. Its stream tokens open streams of edges only, and a client that
-// is refused asks for a new one.
-func (e *edge) Identity() string { return "" }
-
 func (e *edge) Health() (ok bool, detail string, age time.Duration) {
 	ok = true
 	var all []string

@@ -78,11 +78,11 @@ func (o *ofrep) verify(text string, now time.Time) (streamToken, bool) {
 	return t, now.After(t.begins().Add(-slotTolerance)) && now.Before(t.ends().Add(slotTolerance))
 }
 
-// key signs the tokens of one scope, the same on every node. It is derived from the cluster's identity, which is no
-// secret: until tokens exist the stream shows no more than the open door beside it. With tokens, a random key per
+// key signs the tokens of one scope, the same on every node and edge. It is derived from the epoch, which is no secret:
+// until tokens exist the stream shows no more than the open door beside it. With tokens, a random key per
 // environment takes its place in the replicated state.
 func (o *ofrep) key(scope fsm.Scope, epoch string) []byte {
-	mac := hmac.New(sha256.New, []byte(o.server.source.Identity()))
-	mac.Write([]byte("stream token\x00" + epoch + "\x00" + scope.Tenant + "\x00" + scope.Environment))
+	mac := hmac.New(sha256.New, []byte(epoch))
+	mac.Write([]byte("stream token\x00" + scope.Tenant + "\x00" + scope.Environment))
 	return mac.Sum(nil)
 }

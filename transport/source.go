@@ -23,8 +23,6 @@ type source interface {
 	Current(ctx context.Context) error
 	// Missing says why an environment cannot be evaluated here.
 	Missing(scope fsm.Scope) error
-	// Identity is what stream tokens are derived from: the same where one token should open the stream of another.
-	Identity() string
 	// Health tells whether there is something to serve, with a sentence, and the age of the oldest of it.
 	Health() (ok bool, detail string, age time.Duration)
 }
@@ -61,8 +59,6 @@ func (c core) Missing(scope fsm.Scope) error {
 	}
 	return notReady()
 }
-
-func (c core) Identity() string { return c.store.State().ClusterID() }
 
 func (c core) Health() (ok bool, detail string, age time.Duration) {
 	state := c.store.State()

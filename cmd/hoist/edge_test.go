@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hoistflags/hoist/transport/client"
+)
+
+// runEdge runs `hoist edge` in this process until stop is called.
+func runEdge(t *testing.T, args ...string) (url string, stderr *synced, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	out, stdout := io.Pipe()
+	stderr = &synced{}
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, append([]string{"edge", "--http", "127.0.0.1:0"}, args...), stdout, stderr)
+		_ = stdout.Close() // a pipe's Close cannot fail
+	}()
+	lines := bufio.NewScanner(out)
+	require.True(t, lines.Scan(), "hoist edge printed no address: %s", stderr)
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			require.Zero(t, <-done, "hoist edge: %s", stderr)
+		}
+	}
+	t.Cleanup(stop)
+	return lines.Text(), stderr, stop
+}
+
+// eventually asks again until the condition holds: the edge is another party, and nobody tells the test.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, 20*time.Second, 20*time.Millisecond, what)
+}
+
+func TestEdgeFollowsChainsAndStartsAlone(t *testing.T) {
+	upstream := dev(t)
+	does(t, "flag", "create", "checkout", "--enabled")
+	data := t.TempDir()
+	edge, _, stopEdge := runEdge(t, "--upstream", upstream, "--data-dir", data)
+	last, _, stopLast := runEdge(t, "--upstream", edge, "--data-dir", t.TempDir())
+
+	serves := func(url, variant string) func() bool {
+		return func() bool {
+			got := hoist(t, "eval", "checkout", "--addr", url, "-o", "json")
+			return got.code == 0 && bytes.Contains([]byte(got.stdout), []byte(variant))
+		}
+	}
+	eventually(t, "the second edge has the flag", serves(last, `"STATIC"`))
+	does(t, "flag", "disable", "checkout")
+	eventually(t, "a change reaches it", serves(last, `"DISABLED"`))
+	refuses(t, exitFailed, "this is an edge", "flag", "enable", "checkout", "--addr", edge)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	sdk, err := client.Open(ctx, client.Config{Addr: last})
+	require.NoError(t, err)
+	require.True(t, sdk.Status().Connected)
+	require.NoError(t, sdk.Close())
+	stopLast()
+	stopEdge()
+
+	names, err := filepath.Glob(filepath.Join(data, "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{filepath.Join(data, "default.dev.flags")}, names)
+	alone, stderr, stopAlone := runEdge(t, "--upstream", "127.0.0.1:1", "--data-dir", data)
+	require.True(t, serves(alone, `"DISABLED"`)(), "it starts without its upstream")
+	require.Contains(t, stderr.String(), "serving from the cache file")
+	stopAlone()
+
+	kept, err := os.ReadFile(names[0])
+	require.NoError(t, err)
+	kept[len(kept)/2] ^= 1
+	require.NoError(t, os.WriteFile(names[0], kept, 0o600))
+	again, stderr, _ := runEdge(t, "--upstream", "127.0.0.1:1,"+upstream, "--data-dir", data)
+	require.Contains(t, stderr.String(), "damaged")
+	eventually(t, "it finds the upstream that is there", serves(again, `"DISABLED"`))
+}
+
+func TestEdgeRefusesWhatIsUnsafe(t *testing.T) {
+	alone(t)
+	refuses(t, exitUsage, "--upstream is missing", "edge")
+	data := t.TempDir()
+	refuses(t, exitFailed, "--insecure-no-auth", "edge", "--upstream", "127.0.0.1:1", "--http", "0.0.0.0:0", "--data-dir", data)
+	refuses(t, exitFailed, "in the clear", "edge", "--upstream", "http://10.0.0.1:7700", "--token", "secret", "--data-dir", data)
+	refuses(t, exitFailed, "upstream", "edge", "--upstream", "ftp://x", "--http", "127.0.0.1:0", "--data-dir", data)
+}

@@ -24,8 +24,9 @@ const (
 	KindUndecidable   fsm.Kind = "INVALID_CONTEXT"
 	KindKeyMissing    fsm.Kind = "TARGETING_KEY_MISSING"
 	KindUnimplemented fsm.Kind = "UNIMPLEMENTED"
-	KindSlowConsumer  fsm.Kind = "SLOW_CONSUMER" // a stream's reader did not read for 10 s
-	KindNodeBehind    fsm.Kind = "NODE_BEHIND"   // a stream's position lies ahead of this node
+	KindPrecondition  fsm.Kind = "PRECONDITION_FAILED" // If-Match or If-None-Match does not hold
+	KindSlowConsumer  fsm.Kind = "SLOW_CONSUMER"       // a stream's reader did not read for 10 s
+	KindNodeBehind    fsm.Kind = "NODE_BEHIND"         // a stream's position lies ahead of this node
 )
 
 // failure is how one kind of error looks at each door.
@@ -60,6 +61,7 @@ var failures = map[fsm.Kind]failure{
 	KindSlowConsumer:       {connect.CodeResourceExhausted, http.StatusTooManyRequests, "The consumer did not read for too long", time.Second},
 	KindNodeBehind:         {connect.CodeUnavailable, http.StatusServiceUnavailable, "This node is behind the position given", time.Second},
 	KindTooLarge:           {connect.CodeResourceExhausted, http.StatusRequestEntityTooLarge, "The request is too large", 0},
+	KindPrecondition:       {connect.CodeFailedPrecondition, http.StatusPreconditionFailed, "The object is not as the request expects", 0},
 	KindNotReady:           {connect.CodeUnavailable, http.StatusServiceUnavailable, "This node has no state yet", time.Second},
 	KindFlagNotFound:       {connect.CodeNotFound, http.StatusNotFound, "There is no such flag", 0},
 	KindUndecidable:        {connect.CodeInvalidArgument, http.StatusBadRequest, "The context cannot be decided on", 0},

@@ -30,6 +30,7 @@ func (s *Server) routes() *http.ServeMux {
 	mount(path, rollouts)
 	mount(hoistv1connect.RolloutServiceWatchProcedure, paced(rollouts))
 	s.mountRollouts(mux)
+	s.mountConfig(mux)
 	s.evaluating(mux, []string{
 		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
 		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,

@@ -25,10 +25,18 @@ func (a *app) flagListCommand() *cobra.Command {
 	var watch bool
 	request := &hoistv1.ListFlagsRequest{}
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the flags of an environment",
-		Example: "  hoist flag list\n  hoist flag list --tag checkout -o wide\n  hoist flag list --watch -o json",
-		Args:    takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "list [FILTER...]", Aliases: []string{"ls"}, Short: "List the flags of an environment",
+		Long: `List the flags of an environment, sorted by key. A filter is key:PATTERN (* any characters, ? one), tag:TAG, owner:OWNER,
+kind:flag or kind:config; a word without a colon is looked for in key, name and description. All filters have to hold.`,
+		Example: "  hoist flag list\n  hoist flag list key:checkout.* tag:beta owner:payments\n  hoist flag list --tag checkout -o wide\n" +
+			"  hoist flag list --watch -o json",
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, filter := range args {
+				if err := addFilter(cmd, request, filter); err != nil {
+					return err
+				}
+			}
 			n, err := a.connect()
 			if err != nil {
 				return err
@@ -52,6 +60,26 @@ func (a *app) flagListCommand() *cobra.Command {
 	f.BoolVar(&request.IncludeArchived, "archived", false, "archived flags too")
 	f.BoolVarP(&watch, "watch", "w", false, "keep going: one line (or JSON object) for every change of the environment")
 	return a.printing(a.scoped(c), listFormats...)
+}
+
+// addFilter reads one filter of the command line into the request.
+func addFilter(cmd *cobra.Command, request *hoistv1.ListFlagsRequest, filter string) error {
+	name, text, ok := strings.Cut(filter, ":")
+	if !ok {
+		name, text = "query", filter
+	}
+	single := map[string]*string{"query": &request.Query, "key": &request.KeyPattern, "owner": &request.Owner, "kind": &request.Kind}
+	switch to := single[name]; {
+	case name == "tag":
+		request.Tags = append(request.Tags, text)
+	case to == nil:
+		return usage(cmd, "%q is no filter; use key:, tag:, owner: or kind:", filter)
+	case *to != "":
+		return usage(cmd, "there are two filters for %s", name)
+	default:
+		*to = text
+	}
+	return nil
 }
 
 // listFlags walks all pages.

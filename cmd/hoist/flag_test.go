@@ -123,3 +123,15 @@ func TestParseWeights(t *testing.T) {
 		require.Error(t, err, bad)
 	}
 }
+
+func TestFiltersOfTheCommandLine(t *testing.T) {
+	dev(t, shop)
+	all := does(t, "flag", "list", "-o", "name")
+	require.Equal(t, all, does(t, "flag", "list", "key:*", "-o", "name"))
+	require.Equal(t, "flag/new-checkout\n", does(t, "flag", "list", "key:new-check???", "kind:flag", "-o", "name"))
+	require.Equal(t, "flag/new-checkout\n", does(t, "flag", "list", "new-checkout", "-o", "name"))
+	require.Empty(t, does(t, "flag", "list", "key:new-checkout", "owner:nobody", "-o", "name"))
+	require.Empty(t, does(t, "flag", "list", "tag:none", "-o", "name"))
+	refuses(t, exitUsage, `"colour:red" is no filter`, "flag", "list", "colour:red")
+	refuses(t, exitUsage, "two filters for key", "flag", "list", "key:a", "key:b")
+}

@@ -1047,7 +1047,9 @@ type ListFlagsRequest struct {
 	// At most this many; default 100, at most 1000.
 	PageSize int32 `protobuf:"varint,9,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_page_token of the page before.
-	PageToken     string       `protobuf:"bytes,10,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,10,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only keys that match: * is any run of characters, ? one, everything else stands for itself.
+	KeyPattern    string       `protobuf:"bytes,11,opt,name=key_pattern,json=keyPattern,proto3" json:"key_pattern,omitempty"`
 	Read          *ReadOptions `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1149,6 +1151,13 @@ func (x *ListFlagsRequest) GetPageSize() int32 {
 func (x *ListFlagsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListFlagsRequest) GetKeyPattern() string {
+	if x != nil {
+		return x.KeyPattern
 	}
 	return ""
 }
@@ -2047,7 +2056,7 @@ const file_hoist_v1_flag_proto_rawDesc = "" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12%\n" +
 	"\x05actor\x18\x03 \x01(\v2\x0f.hoist.v1.ActorR\x05actor\x12\x12\n" +
 	"\x04verb\x18\x04 \x01(\tR\x04verb\x12\x16\n" +
-	"\x06record\x18\x05 \x01(\fR\x06record\"\xed\x02\n" +
+	"\x06record\x18\x05 \x01(\fR\x06record\"\x8e\x03\n" +
 	"\x10ListFlagsRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x14\n" +
 	"\x05query\x18\x02 \x01(\tR\x05query\x12\x12\n" +
@@ -2060,7 +2069,9 @@ const file_hoist_v1_flag_proto_rawDesc = "" +
 	"\tpage_size\x18\t \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\n" +
-	" \x01(\tR\tpageToken\x12)\n" +
+	" \x01(\tR\tpageToken\x12\x1f\n" +
+	"\vkey_pattern\x18\v \x01(\tR\n" +
+	"keyPattern\x12)\n" +
 	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04readB\n" +
 	"\n" +
 	"\b_enabledB\t\n" +

@@ -1,0 +1,190 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/hoistflags/hoist/evaluator"
+	"github.com/hoistflags/hoist/fsm"
+)
+
+// What only feature flags have: their switches and an evaluation.
+
+func (c collection) enabled(_ context.Context, r *call) (*reply, error) {
+	_, record, err := c.record(r.state, r.scope, r.key)
+	if err != nil {
+		return nil, err
+	}
+	members := append([]evaluator.Attribute{member("enabled", evaluator.Bool(record.Flag().Enabled))}, c.position(r.state)...)
+	return &reply{body: object([]byte("{}"), members...), object: record.Revision}, nil
+}
+
+// toggle switches to what the body says, or to the other side. A retry finds its request answered and does not switch
+// again.
+func (c collection) toggle(ctx context.Context, r *call) (*reply, error) {
+	in := struct {
+		Enabled *bool `json:"enabled"`
+	}{}
+	if err := decodeBody(r.body, &in); err != nil {
+		return nil, err
+	}
+	_, record, err := c.record(r.state, r.scope, r.key)
+	if err != nil {
+		return nil, err
+	}
+	enabled := !record.Flag().Enabled
+	if in.Enabled != nil {
+		enabled = *in.Enabled
+	} else if _, known := r.state.Request(r.who.actor, r.opts.GetRequestId()); known {
+		enabled = !enabled
+	}
+	return c.write(ctx, r, r.key, fsm.SetEnabled{Scope: r.scope, Key: r.key, Enabled: enabled})
+}
+
+func (c collection) kill(ctx context.Context, r *call) (*reply, error) {
+	in := struct {
+		Reason string `json:"reason"`
+	}{}
+	if err := decodeBody(r.body, &in); err != nil {
+		return nil, err
+	}
+	return c.write(ctx, r, r.key, fsm.Kill{Scope: r.scope, Key: r.key, Reason: in.Reason})
+}
+
+func (c collection) unkill(ctx context.Context, r *call) (*reply, error) {
+	return c.write(ctx, r, r.key, fsm.Unkill{Scope: r.scope, Key: r.key})
+}
+
+// evaluate answers for the context of the body what OFREP would, without its counters.
+func (c collection) evaluate(_ context.Context, r *call) (*reply, error) {
+	in := struct {
+		Context jsontext.Value `json:"context"`
+	}{}
+	if err := decodeBody(r.body, &in); err != nil {
+		return nil, err
+	}
+	if in.Context == nil {
+		in.Context = jsontext.Value("{}")
+	}
+	var subject evaluator.Context
+	if err := evaluator.ParseContext(in.Context, &subject); err != nil {
+		return nil, err
+	}
+	p, err := c.place(r.scope)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := p.live.Snapshot()
+	result := snapshot.Evaluate(r.key, &subject)
+	if err := evaluationError(r.key, result); err != nil {
+		return nil, err
+	}
+	members := []evaluator.Attribute{member("key", evaluator.String(r.key)), member("reason", evaluator.String(string(result.Reason)))}
+	if result.HasValue {
+		members = append(members, member("value", result.Value))
+	}
+	if result.Variant != "" {
+		members = append(members, member("variant", evaluator.String(result.Variant)))
+	}
+	if result.RuleID != "" {
+		members = append(members, member("rule", evaluator.String(result.RuleID)))
+	}
+	members = append(members, member("epoch", evaluator.String(snapshot.Epoch())), member("revision", number(result.Revision)))
+	return &reply{body: object([]byte("{}"), members...)}, nil
+}
+
+// export gives every config of the environment, ready for imports.
+func (c collection) export(_ context.Context, r *call) (*reply, error) {
+	env, err := environment(r.state, r.scope)
+	if err != nil {
+		return nil, err
+	}
+	var list [][]byte
+	for _, record := range env.Flags() {
+		if kindOf(record.Flag()) == evaluator.KindConfig {
+			list = append(list, record.Record)
+		}
+	}
+	return &reply{body: items(list, "", c.position(r.state)...), object: env.Revision()}, nil
+}
+
+// imports writes many configs in one step.
+func (c collection) imports(ctx context.Context, r *call) (*reply, error) {
+	in := struct {
+		Items []jsontext.Value `json:"items"`
+	}{}
+	if err := decodeBody(r.body, &in); err != nil {
+		return nil, err
+	}
+	env, err := environment(r.state, r.scope)
+	if err != nil {
+		return nil, err
+	}
+	var content fsm.Content
+	for _, item := range in.Items {
+		command, _, err := c.definition(item, "")
+		if err != nil {
+			return nil, err
+		}
+		if put, ok := command.(fsm.PutFlag); ok {
+			content.Flags = append(content.Flags, put.Flag)
+		}
+	}
+	commands := fsm.Diff(r.scope, env, content, false)
+	if len(commands) == 0 {
+		return &reply{body: object([]byte(`{"changed":0}`), c.position(r.state)...), object: env.Revision()}, nil
+	}
+	receipt, err := c.Server.write(ctx, r.who, fsm.Batch{Scope: r.scope, Since: env.Revision(), Commands: commands}, r.opts)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{receipt: receipt, object: receipt.GetObjectRevision(), body: object([]byte("{}"), member("changed", number(uint64(len(commands)))),
+		member("epoch", evaluator.String(receipt.GetEpoch())), member("revision", number(receipt.GetRevision())))}, nil
+}
+
+func (s rest) environments(_ context.Context, r *call) (*reply, error) {
+	var list [][]byte
+	for _, env := range r.state.Environments(r.who.tenant) {
+		list = append(list, environmentBody(env))
+	}
+	return &reply{body: items(list, "", s.position(r.state)...)}, nil
+}
+
+func environmentBody(env *fsm.Environment, members ...evaluator.Attribute) []byte {
+	flags, segments := env.Len()
+	return object([]byte("{}"), append([]evaluator.Attribute{
+		member("key", evaluator.String(env.Key())), member("name", evaluator.String(env.Name())),
+		member("objectRevision", number(env.Revision())), member("declaredHash", evaluator.String(env.DeclaredHash())),
+		member("flags", number(uint64(flags))), member("segments", number(uint64(segments)))}, members...)...)
+}
+
+func (s rest) environment(_ context.Context, r *call) (*reply, error) {
+	env, err := environment(r.state, fsm.Scope{Tenant: r.who.tenant, Environment: r.key})
+	if err != nil {
+		return nil, err
+	}
+	return &reply{body: environmentBody(env, s.position(r.state)...), object: env.Revision()}, nil
+}
+
+func (s rest) createEnvironment(ctx context.Context, r *call) (*reply, error) {
+	in := struct {
+		Key  string `json:"key"`
+		Name string `json:"name"`
+	}{}
+	if err := decodeBody(r.body, &in); err != nil {
+		return nil, err
+	}
+	receipt, err := s.write(ctx, r.who, fsm.CreateEnvironment{Tenant: r.who.tenant, Environment: in.Key, Name: in.Name}, r.opts)
+	if err != nil {
+		return nil, err
+	}
+	position := []evaluator.Attribute{member("epoch", evaluator.String(receipt.GetEpoch())), member("revision", number(receipt.GetRevision()))}
+	out := &reply{status: http.StatusCreated, receipt: receipt, object: receipt.GetObjectRevision(), location: configPath + "/environments/" + in.Key,
+		body: object([]byte("{}"), position...)}
+	if env, ok := s.cfg.Store.State().Environment(r.who.tenant, in.Key); ok {
+		out.body = environmentBody(env, position...)
+	}
+	return out, nil
+}

@@ -39,7 +39,8 @@ test: ## Run all tests, and the OpenFeature conformance suite where its data is 
 race: ## Run the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short ./...
 
-conformance: ## Run the OpenFeature suite with the stock Go OFREP provider against `hoist dev`
+conformance: ## Run the OpenFeature suite against `hoist dev`: the stock Go OFREP provider, then ours in process
+	cd transport/openfeature && $(GO) test ./...
 	cd conformance && $(GO) test ./...
 
 fuzz: ## Fuzz one target for a minute: make fuzz PKG=./evaluator FUZZ=FuzzParseContext

@@ -61,9 +61,16 @@ type server struct {
 // start runs `hoist dev` with the flags of a manifest file until the test ends.
 func start(t *testing.T, manifest string) server {
 	t.Helper()
+	running, _ := startUntil(t, manifest)
+	return running
+}
+
+// startUntil runs `hoist dev` until stop is called, or the test ends.
+func startUntil(t *testing.T, manifest string, options ...string) (running server, stop func()) {
+	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
-	process := exec.Command(path, "dev", "--http", "127.0.0.1:0", "--stop-with-stdin", manifest)
+	process := exec.Command(path, append(append([]string{"dev", "--http", "127.0.0.1:0", "--stop-with-stdin"}, options...), manifest)...)
 	stdin, err := process.StdinPipe()
 	require.NoError(t, err)
 	stdout, err := process.StdoutPipe()
@@ -71,15 +78,19 @@ func start(t *testing.T, manifest string) server {
 	var stderr strings.Builder
 	process.Stderr = &stderr
 	require.NoError(t, process.Start())
-	t.Cleanup(func() {
-		require.NoError(t, stdin.Close())
-		_, err := io.Copy(io.Discard, stdout)
-		require.NoError(t, err)
-		require.NoError(t, process.Wait(), "hoist dev: %s", &stderr)
-	})
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			require.NoError(t, stdin.Close())
+			_, err := io.Copy(io.Discard, stdout)
+			require.NoError(t, err)
+			require.NoError(t, process.Wait(), "hoist dev: %s", &stderr)
+		})
+	}
+	t.Cleanup(stop)
 	lines := bufio.NewScanner(stdout)
 	require.True(t, lines.Scan(), "hoist dev printed no address")
-	return server{url: lines.Text(), pid: process.Process.Pid}
+	return server{url: lines.Text(), pid: process.Process.Pid}, stop
 }
 
 // hoist runs a command against the server.

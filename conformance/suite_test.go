@@ -35,15 +35,28 @@ func exclusions() []exclusion {
 	}
 }
 
-func TestEvaluationFeature(t *testing.T)   { runFeature(t, "evaluation.feature", (*world).first) }
-func TestEvaluationV2Feature(t *testing.T) { runFeature(t, "evaluation_v2.feature", (*world).second) }
+func TestEvaluationFeature(t *testing.T) {
+	runFeature(t, "evaluation.feature", clientOf, (*world).first)
+}
+
+func TestEvaluationV2Feature(t *testing.T) {
+	runFeature(t, "evaluation_v2.feature", clientOf, (*world).second)
+}
+
+func TestEvaluationFeatureInProcess(t *testing.T) {
+	runFeature(t, "evaluation.feature", inProcess, (*world).first)
+}
+
+func TestEvaluationV2FeatureInProcess(t *testing.T) {
+	runFeature(t, "evaluation_v2.feature", inProcess, (*world).second)
+}
 
 // runFeature runs one file and accounts for each of its scenarios.
-func runFeature(t *testing.T, file string, steps func(*world, *godog.ScenarioContext)) {
+func runFeature(t *testing.T, file string, open func(*testing.T, server, string) *openfeature.Client, steps func(*world, *godog.ScenarioContext)) {
 	path := suite(t, file)
 	manifest, flags := importSuite(t, suite(t, "test-flags.json"))
 	running := start(t, manifest)
-	client := clientOf(t, running, file)
+	client := open(t, running, t.Name())
 
 	ran := 0
 	godogSuite := godog.TestSuite{

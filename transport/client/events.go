@@ -14,7 +14,7 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventReady   EventKind = "READY"   // there is something to serve, and it is current (again)
+	EventReady   EventKind = "READY"   // there is something to serve, and it is current; again after STALE and ERROR
 	EventStale   EventKind = "STALE"   // what is served is older than Config.StaleAfter
 	EventChanged EventKind = "CHANGED" // some flags may answer differently: Flags
 	EventError   EventKind = "ERROR"   // the client is not connected: Err; it goes on trying and serving
@@ -61,10 +61,14 @@ func (o *observation) look() []Event {
 	var out []Event
 	status := o.client.Status()
 	now := o.client.live.Snapshot()
-	if status.Err == nil {
+	if status.Err == nil && o.failed != "" {
 		o.failed = ""
-	} else if text := status.Err.Error(); text != o.failed && status.Err != errNotYet { //nolint:errorlint // it is never wrapped
-		o.failed = text
+		if o.told == EventReady {
+			o.told = "" // ERROR came after it: say it again
+		}
+	}
+	if status.Err != nil && status.Err != errNotYet && status.Err.Error() != o.failed { //nolint:errorlint // it is never wrapped
+		o.failed = status.Err.Error()
 		out = append(out, Event{Kind: EventError, Revision: now.Revision(), Err: status.Err})
 	}
 	if now.Epoch() == "" || status.KnownAt.IsZero() {

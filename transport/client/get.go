@@ -19,7 +19,8 @@ type Details[T any] struct {
 	Detail    string // of the error, for people
 	Revision  uint64 // of the snapshot that answered
 	Age       time.Duration
-	Stale     bool // older than Config.StaleAfter
+	Stale     bool                  // older than Config.StaleAfter
+	Metadata  []evaluator.Attribute // the flag's own, sorted by name; shared, not to be changed
 }
 
 // Err is the error of the answer; nil when there is none.
@@ -108,10 +109,10 @@ func get[T any](c *Client, key string, otherwise T, about *evaluator.Context, re
 	if about == nil {
 		about = &c.nobody
 	}
-	r, detail := c.answer(key, about)
+	r, metadata, detail := c.answer(key, about)
 	d := Details[T]{
 		Key: key, Value: otherwise, Variant: r.Variant, Reason: r.Reason, RuleID: r.RuleID, Label: r.Label,
-		ErrorCode: r.ErrorCode, Detail: detail, Revision: r.Revision,
+		ErrorCode: r.ErrorCode, Detail: detail, Revision: r.Revision, Metadata: metadata,
 	}
 	if r.HasValue {
 		if value, ok := read(r.Value); ok {
@@ -131,27 +132,36 @@ func get[T any](c *Client, key string, otherwise T, about *evaluator.Context, re
 }
 
 // answer evaluates, and gives an error code its sentence.
-func (c *Client) answer(key string, about *evaluator.Context) (evaluator.Result, string) {
+func (c *Client) answer(key string, about *evaluator.Context) (r evaluator.Result, metadata []evaluator.Attribute, detail string) {
 	s := c.live.Snapshot()
+	r = evaluator.Result{Reason: evaluator.ReasonError, Revision: s.Revision()}
 	if s.Epoch() == "" {
-		return evaluator.Result{Reason: evaluator.ReasonError, ErrorCode: evaluator.ErrorProviderNotReady}, detailNotReady
+		r.ErrorCode = evaluator.ErrorProviderNotReady
+		return r, nil, detailNotReady
 	}
 	if c.whenStale != ServeStale && c.stale(c.Status()) {
 		if c.whenStale == ServeDefault {
-			return evaluator.Result{Reason: evaluator.ReasonDefault, Revision: s.Revision()}, ""
+			r.Reason = evaluator.ReasonDefault
+			return r, nil, ""
 		}
-		return evaluator.Result{Reason: evaluator.ReasonError, ErrorCode: evaluator.ErrorGeneral, Revision: s.Revision()}, detailStale
+		r.ErrorCode = evaluator.ErrorGeneral
+		return r, nil, detailStale
 	}
-	r := s.Evaluate(key, about)
+	flag, _, ok := s.Flag(key)
+	if !ok {
+		r.ErrorCode = evaluator.ErrorFlagNotFound
+		return r, nil, detailNotFound
+	}
+	r = s.EvaluateCompiled(flag, about)
 	switch r.ErrorCode {
 	case "":
-		return r, ""
-	case evaluator.ErrorFlagNotFound:
-		return r, detailNotFound
+		return r, flag.Metadata(), ""
+	case evaluator.ErrorFlagNotFound: // archived
+		return r, nil, detailNotFound
 	case evaluator.ErrorTargetingKeyMissing:
-		return r, detailKey
+		return r, flag.Metadata(), detailKey
 	default:
-		return r, detailContext
+		return r, flag.Metadata(), detailContext
 	}
 }
 

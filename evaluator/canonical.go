@@ -10,10 +10,13 @@ import (
 // omitted, tags sorted and unique, no spaces. DecodeFlag of it gives an equal flag, and Canonical again the same
 // bytes. It is written by hand because these bytes are hashed by every node: no release of a JSON library may
 // change them.
-func (f *Flag) Canonical() []byte { return appendFlag(nil, f, true) }
+func (f *Flag) Canonical() []byte { return exactly(appendFlag(make([]byte, 0, 256), f, true)) }
 
 // Canonical returns the canonical JSON of the segment. Include and Exclude keep their order.
 func (s *Segment) Canonical() []byte { return appendSegment(nil, s, true) }
+
+// exactly gives a record that is kept for long just the memory it needs.
+func exactly(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 
 // record writes JSON objects; a comma is due unless a bracket was just opened.
 type record struct{ b []byte }

@@ -67,7 +67,7 @@ func Compile(f *Flag) (*Compiled, error) {
 		typ:           f.Type,
 		archived:      f.Archived,
 		clientVisible: f.ClientVisible,
-		record:        slices.Clip(appendFlag(make([]byte, 0, 256), f, false)),
+		record:        exactly(appendFlag(make([]byte, 0, 256), f, false)),
 		metadata:      sortedMetadata(f.Metadata),
 	}
 	if refs := f.References(); len(refs.Flags)+len(refs.Segments) > 0 {

@@ -18,7 +18,7 @@ type Environment struct {
 	segments          *evaluator.Index[*item]
 	exposures         *evaluator.Index[[]Exposure]   // by flag key
 	referrers         *evaluator.Index[*referrerSet] // by node name, see reference.go
-	graves            *evaluator.Index[[]version]    // histories of deleted items, by node name
+	graves            *evaluator.Index[[]*version]   // histories of deleted items, by node name
 	graveOrder        []string                       // oldest first
 	snapshot          *evaluator.Snapshot
 	rollouts          *evaluator.Index[*Rollout] // by id
@@ -42,7 +42,7 @@ func newEnvironment(tenant, key, name, epoch string, created uint64) *Environmen
 		segments:  &evaluator.Index[*item]{},
 		exposures: &evaluator.Index[[]Exposure]{},
 		referrers: &evaluator.Index[*referrerSet]{},
-		graves:    &evaluator.Index[[]version]{},
+		graves:    &evaluator.Index[[]*version]{},
 		rollouts:  &evaluator.Index[*Rollout]{},
 		snapshot:  evaluator.EmptySnapshot(epoch),
 		sorted:    &sortedRecords{},
@@ -148,7 +148,7 @@ func (e *Environment) History(kind ObjectKind, key string) []Version {
 	return out
 }
 
-func (e *Environment) versions(kind ObjectKind, key string) []version {
+func (e *Environment) versions(kind ObjectKind, key string) []*version {
 	if it, ok := e.item(kind, key); ok {
 		return it.versions
 	}

@@ -17,17 +17,17 @@ func (d digest) hex() string { return hex.EncodeToString(d[:]) }
 // order in which leaves came does not matter, so a hash over 100,000 flags moves with one flag.
 type sum [4]uint64
 
-func (s *sum) add(leaf sum) {
+func (s *sum) add(one sum) {
 	var carry uint64
 	for i := range s {
-		s[i], carry = bits.Add64(s[i], leaf[i], carry)
+		s[i], carry = bits.Add64(s[i], one[i], carry)
 	}
 }
 
-func (s *sum) remove(leaf sum) {
+func (s *sum) remove(one sum) {
 	var borrow uint64
 	for i := range s {
-		s[i], borrow = bits.Sub64(s[i], leaf[i], borrow)
+		s[i], borrow = bits.Sub64(s[i], one[i], borrow)
 	}
 }
 
@@ -59,36 +59,41 @@ const (
 	leafSchedule    leafKind = 'S' // a schedule and how far it is
 )
 
-// leafBuilder collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.
-type leafBuilder struct{ b []byte }
+// leaf collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.
+// A write makes about ten: newLeaf is small enough to be inlined and methods return the value, so that the bytes of
+// most stay on the stack.
+type leaf struct{ b []byte }
 
-func newLeaf(kind leafKind, path ...string) *leafBuilder {
-	l := &leafBuilder{b: make([]byte, 1, 256)}
-	l.b[0] = byte(kind)
+func newLeaf(kind leafKind, path ...string) leaf {
+	return leaf{make([]byte, 0, 256)}.begin(kind, path)
+}
+
+func (l leaf) begin(kind leafKind, path []string) leaf {
+	l.b = append(l.b, byte(kind))
 	for _, p := range path {
 		l.b = appendString(l.b, p)
 	}
 	return l
 }
 
-func (l *leafBuilder) numbers(n ...uint64) *leafBuilder {
+func (l leaf) numbers(n ...uint64) leaf {
 	for _, v := range n {
 		l.b = binary.BigEndian.AppendUint64(l.b, v)
 	}
 	return l
 }
 
-func (l *leafBuilder) digest(d digest) *leafBuilder {
+func (l leaf) digest(d digest) leaf {
 	l.b = append(l.b, d[:]...)
 	return l
 }
 
-func (l *leafBuilder) actor(a Actor) *leafBuilder {
+func (l leaf) actor(a Actor) leaf {
 	l.b = appendString(appendString(appendString(l.b, a.Kind), a.ID), a.Email)
 	return l
 }
 
-func (l *leafBuilder) sum() sum {
+func (l leaf) sum() sum {
 	h := sha256.Sum256(l.b)
 	return sum{binary.BigEndian.Uint64(h[24:]), binary.BigEndian.Uint64(h[16:]), binary.BigEndian.Uint64(h[8:]), binary.BigEndian.Uint64(h[:])}
 }

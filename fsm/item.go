@@ -47,10 +47,11 @@ type Version struct {
 type item struct {
 	FlagRecord
 	refs     *evaluator.References // nil when it refers to nothing
-	versions []version             // oldest first; the last is the record itself
+	versions []*version            // oldest first; the last is the record itself
 }
 
-// version is a Version with the digest of its record, so that dropping an old one never reads it again.
+// version is a Version with the digest of its record, so that dropping an old one never reads it again. It is immutable
+// and shared by all histories it stands in.
 type version struct {
 	Version
 	digest digest
@@ -67,7 +68,7 @@ func (it *item) digest() digest { return it.versions[len(it.versions)-1].digest 
 func digestOf(record []byte) digest { return sha256.Sum256(record) }
 
 // trimmed says how many of the oldest versions have to go.
-func trimmed(versions []version) int {
+func trimmed(versions []*version) int {
 	bytes, keep := 0, 0
 	for keep < len(versions) && keep < maxVersions {
 		bytes += len(versions[len(versions)-1-keep].Record)

@@ -15,7 +15,7 @@ func (l *loader) item(kind ObjectKind, r *reader) error {
 	if r.failed || len(it.versions) == 0 {
 		return fmt.Errorf("%s %q has no version", kind, it.Key)
 	}
-	newest := &it.versions[len(it.versions)-1]
+	newest := it.versions[len(it.versions)-1]
 	it.Revision, it.UpdatedAt, it.Record = newest.Revision, newest.At, newest.Record
 	if err := l.define(kind, it, served); err != nil {
 		return fmt.Errorf("%s %q: %w", kind, it.Key, err)
@@ -100,15 +100,15 @@ func (l *loader) define(kind ObjectKind, it *item, served uint64) error {
 	return nil
 }
 
-func (l *loader) versions(r *reader) []version {
+func (l *loader) versions(r *reader) []*version {
 	n := r.uvarint()
 	if n > maxVersions {
 		r.failed = true
 		return nil
 	}
-	out := make([]version, 0, n)
+	out := make([]*version, 0, n)
 	for range n {
-		v := version{Version: Version{Revision: r.uvarint(), At: r.varint(), Actor: l.actor(r), Verb: l.intern(r), Record: r.bytes()}}
+		v := &version{Version: Version{Revision: r.uvarint(), At: r.varint(), Actor: l.actor(r), Verb: l.intern(r), Record: r.bytes()}}
 		if len(v.Record) == 0 {
 			v.Record = nil
 		} else {

@@ -183,7 +183,7 @@ func (e *Environment) saveItem(w *writer, kind ObjectKind, key string, served ui
 	w.strings(it.Key).numbers(it.Created, served).versions(it.versions)
 }
 
-func (w *writer) versions(list []version) *writer {
+func (w *writer) versions(list []*version) *writer {
 	w.numbers(uint64(len(list)))
 	for _, v := range list {
 		w.numbers(v.Revision).time(v.At).actor(v.Actor).strings(v.Verb).bytes(v.Record)

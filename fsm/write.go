@@ -103,7 +103,7 @@ func (w *flusher) definitions() {
 }
 
 // stamp completes the new item.
-func (w *flusher) stamp(t *touch, versions []version) {
+func (w *flusher) stamp(t *touch, versions []*version) {
 	t.now.Revision, t.now.Created, t.now.UpdatedAt, t.now.versions = w.state.index, w.state.index, w.state.now, versions
 	if t.before != nil {
 		t.now.Created = t.before.Created
@@ -111,34 +111,43 @@ func (w *flusher) stamp(t *touch, versions []version) {
 }
 
 // grow returns the history with one version more.
-func (w *flusher) grow(t *touch) []version {
+func (w *flusher) grow(t *touch) []*version {
 	node := nodeName(t.kind, t.key)
 	old := w.before.versions(t.kind, t.key)
 	w.unbury(node)
-	added := version{Version: Version{Revision: w.state.index, At: w.state.now, Actor: w.proposal.Actor, Verb: t.verb}}
+	added := &version{Version: Version{Revision: w.state.index, At: w.state.now, Actor: w.proposal.Actor, Verb: t.verb}}
 	if t.now != nil {
-		added.Record, added.digest = t.now.Record, t.digest()
+		t.now.Record, added.digest = t.stored(old)
+		added.Record = t.now.Record
 	}
 	w.state.rest.add(versionLeaf(w.env, node, added))
-	grown := append(slices.Clip(old), added)
+	grown := append(append(make([]*version, 0, len(old)+1), old...), added)
 	drop := trimmed(grown)
 	for _, v := range grown[:drop] {
 		w.state.rest.remove(versionLeaf(w.env, node, v))
 	}
-	return slices.Clip(grown[drop:])
+	clear(grown[:drop]) // what was dropped must not stay in memory
+	return grown[drop:]
 }
 
-func (t *touch) digest() digest {
-	if t.ready != nil {
-		return t.ready.digest
+// stored is the record with its digest, by preference that of an older version with the same bytes: a flag that is
+// switched on and off keeps two records, not twenty.
+func (t *touch) stored(old []*version) ([]byte, digest) {
+	for _, v := range slices.Backward(old) {
+		if bytes.Equal(v.Record, t.now.Record) {
+			return v.Record, v.digest
+		}
 	}
-	return digestOf(t.now.Record)
+	if t.ready != nil {
+		return t.now.Record, t.ready.digest
+	}
+	return t.now.Record, digestOf(t.now.Record)
 }
 
 // maxGraves bounds the histories of deleted items per environment.
 const maxGraves = 10_000
 
-func (w *flusher) bury(node string, versions []version) {
+func (w *flusher) bury(node string, versions []*version) {
 	e := w.env
 	e.graves = e.graves.With(node, versions, w.state.index)
 	e.graveOrder = append(e.graveOrder, node)
@@ -252,7 +261,7 @@ func stampLeaf(e *Environment, kind ObjectKind, it *item) sum {
 		numbers(it.Revision, it.Created, uint64(it.UpdatedAt)).sum()
 }
 
-func versionLeaf(e *Environment, node string, v version) sum {
+func versionLeaf(e *Environment, node string, v *version) sum {
 	return newLeaf(leafVersion, e.tenant, e.key, node, v.Verb).
 		numbers(v.Revision, uint64(v.At)).actor(v.Actor).digest(v.digest).sum()
 }

@@ -112,7 +112,6 @@ func (s *street) move(t *testing.T, name string, server *transport.Server) func(
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(p) }()
 	return func() {
-		p.Close()
 		require.NoError(t, server.Close())
 		require.NoError(t, <-done)
 	}

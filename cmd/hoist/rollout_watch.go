@@ -87,7 +87,7 @@ func (a *app) await(ctx context.Context, n *node, id string, w *waiting) error {
 		return marshalErr
 	}
 	fmt.Fprintln(a.stdout, string(record))
-	return verdictOf(last)
+	return verdictOf(last, w.through)
 }
 
 // tell says the events after seq on stderr, one line each.
@@ -167,7 +167,7 @@ func who(a *hoistv1.Actor) string {
 }
 
 // verdictOf turns where a rollout stands into what the process returns.
-func verdictOf(r *hoistv1.Rollout) error {
+func verdictOf(r *hoistv1.Rollout, through bool) error {
 	id := r.GetId()
 	switch {
 	case r.GetPhase() == "completed":
@@ -177,7 +177,7 @@ func verdictOf(r *hoistv1.Rollout) error {
 	case r.GetEndedAt() != nil:
 		return &failure{code: exitRolledBack, message: fmt.Sprintf("the rollout was %s: %s", strings.ReplaceAll(r.GetPhase(), "_", " "), r.GetCause()),
 			try: "hoist rollout explain " + id}
-	case r.GetNeedsHuman():
+	case r.GetNeedsHuman() && !through:
 		next := "hoist rollout resume " + id
 		if r.GetReason() == "hold" || r.GetReason() == "approval" {
 			next = "hoist rollout promote " + id

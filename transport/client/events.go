@@ -74,6 +74,13 @@ func (o *observation) look() []Event {
 	if now.Epoch() == "" || status.KnownAt.IsZero() {
 		return out
 	}
+	// Changes first: whoever hears READY has heard of everything that was missed until then.
+	if o.seen != nil && o.seen != now {
+		if flags := touched(o.seen, now); len(flags) > 0 {
+			out = append(out, Event{Kind: EventChanged, Flags: flags, Revision: now.Revision()})
+		}
+	}
+	o.seen = now
 	kind := EventReady
 	if o.client.stale(status) {
 		kind = EventStale
@@ -82,12 +89,6 @@ func (o *observation) look() []Event {
 		o.told = kind
 		out = append(out, Event{Kind: kind, Revision: now.Revision()})
 	}
-	if o.seen != nil && o.seen != now {
-		if flags := touched(o.seen, now); len(flags) > 0 {
-			out = append(out, Event{Kind: EventChanged, Flags: flags, Revision: now.Revision()})
-		}
-	}
-	o.seen = now
 	return out
 }
 

@@ -27,6 +27,9 @@ func (e *Edit[T]) Done() *Index[T] {
 	return &x
 }
 
+// Get returns the value stored under key, as edited so far.
+func (e *Edit[T]) Get(key string) (value T, ok bool) { return e.next.Get(key) }
+
 // Put stores value under key with the revision of this change.
 func (e *Edit[T]) Put(key string, value T, revision uint64) {
 	hash := hashText(key)

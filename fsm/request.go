@@ -24,6 +24,7 @@ const (
 // a copy is a snapshot. No answer is stored, only its code and revision.
 type requestTable struct {
 	rows  *evaluator.Index[*requestRow]
+	batch *evaluator.Edit[*requestRow] // of the states between two entries of one Apply, which nobody else sees
 	order []string // keys, oldest first; only ever appended to and cut at the front, so states share it
 	floor int64    // highest time of an evicted UUIDv7: older ids are not executed any more
 }
@@ -57,27 +58,41 @@ func newRequestTable() requestTable {
 	return requestTable{rows: &evaluator.Index[*requestRow]{}}
 }
 
-func (t *requestTable) get(key string) (*requestRow, bool) { return t.rows.Get(key) }
+func (t *requestTable) get(key string) (*requestRow, bool) {
+	if t.batch != nil {
+		return t.batch.Get(key)
+	}
+	return t.rows.Get(key)
+}
 
-// change drops rows by the state's time and adds one. It reports the dropped ones so that the hash follows.
+// settle ends the batch. A row is the last thing an entry writes, so no state of the batch is ever gone back to.
+func (t *requestTable) settle() {
+	if t.batch != nil {
+		t.rows, t.batch = t.batch.Done(), nil
+	}
+}
+
+// change belongs to a batch, which settle ends. It drops rows by the state's time and adds one, and reports the dropped
+// ones so that the hash follows.
 func (t *requestTable) change(now int64, key string, row *requestRow, dropped func(key string, row *requestRow)) {
-	edit := t.rows.Edit()
+	if t.batch == nil {
+		t.batch = t.rows.Edit()
+	}
 	for range evictionsPerEntry {
 		if len(t.order) == 0 {
 			break
 		}
 		oldest := t.order[0]
-		r, _ := t.rows.Get(oldest)
+		r, _ := t.batch.Get(oldest)
 		if len(t.order) < maxRequestRows && now-r.at <= requestAge {
 			break
 		}
-		edit.Delete(oldest)
+		t.batch.Delete(oldest)
 		t.order, t.floor = t.order[1:], max(t.floor, r.idTime)
 		dropped(oldest, r)
 	}
-	edit.Put(key, row, row.revision)
+	t.batch.Put(key, row, row.revision)
 	t.order = append(t.order, key)
-	t.rows = edit.Done()
 }
 
 // requestKey is 16 bytes of the hash of who asked under which id.

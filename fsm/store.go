@@ -89,6 +89,9 @@ func (s *Store) Apply(entries []Entry) []Outcome {
 			outcomes[i] = Outcome{Err: law}
 		}
 	}
+	if state != old {
+		state.requests.settle() // nobody holds it yet
+	}
 	s.publish(old, state)
 	return outcomes
 }

@@ -121,7 +121,10 @@ func encodeBody(c Command) (uint64, []byte, error) {
 		return 0, nil, fmt.Errorf("%T is no command; commands are passed by value", c)
 	}
 	var err error
+	options := encodeOptions
 	switch c := c.(type) {
+	case SetEnabled, SetArchived, Kill, Unkill, DeleteFlag, DeleteSegment:
+		options = plainOptions
 	case PutFlag:
 		if c.Flag == nil {
 			return 0, nil, errors.New("flag.put without a flag")
@@ -142,7 +145,7 @@ func encodeBody(c Command) (uint64, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	body, err := json.Marshal(value, encodeOptions())
+	body, err := json.Marshal(value, options())
 	return number, body, err
 }
 
@@ -395,6 +398,9 @@ func withScope(c Command, s Scope) Command {
 	}
 	return c
 }
+
+// plainOptions are enough for commands without a definition.
+func plainOptions() json.Options { return json.Deterministic(true) }
 
 // encodeOptions writes definitions in their one canonical form.
 func encodeOptions() json.Options {

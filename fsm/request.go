@@ -25,8 +25,8 @@ const (
 type requestTable struct {
 	rows  *evaluator.Index[*requestRow]
 	batch *evaluator.Edit[*requestRow] // of the states between two entries of one Apply, which nobody else sees
-	order []string // keys, oldest first; only ever appended to and cut at the front, so states share it
-	floor int64    // highest time of an evicted UUIDv7: older ids are not executed any more
+	order []string                     // keys, oldest first; only ever appended to and cut at the front, so states share it
+	floor int64                        // highest time of an evicted UUIDv7: older ids are not executed any more
 }
 
 // requestRow is the answer to one request; immutable.

@@ -262,7 +262,7 @@ func Split(c Command, change string) ([]Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(whole) <= maxCommand {
+	if len(whole) <= MaxCommand {
 		return []Command{c}, nil
 	}
 	scope, inner, since := scopeOf(c), []Command{c}, uint64(0)
@@ -288,24 +288,25 @@ func Split(c Command, change string) ([]Command, error) {
 }
 
 const (
-	// maxCommand leaves room in the entry for what travels around a command.
-	maxCommand = MaxEntry - 2048
+	// MaxCommand is the most bytes of an encoded command that goes into the log whole. It leaves room in the entry for
+	// what travels around a command.
+	MaxCommand = MaxEntry - 2048
 	// stageOverhead is more than a stage adds to its commands, each command counted with nestedOverhead.
 	stageOverhead  = 1024
 	nestedOverhead = 32
 	// fragmentBytes becomes 4/3 as long in JSON.
-	fragmentBytes = (maxCommand - stageOverhead) / 4 * 3
+	fragmentBytes = (MaxCommand - stageOverhead) / 4 * 3
 )
 
 // pack fills stages with whole commands in order, and cuts a command that alone is too large into fragments.
 func pack(scope Scope, change string, commands []Command) ([]Stage, error) {
 	var stages []Stage
-	open, room := Stage{Scope: scope, Change: change}, maxCommand-stageOverhead
+	open, room := Stage{Scope: scope, Change: change}, MaxCommand-stageOverhead
 	flush := func() {
 		if len(open.Commands) > 0 {
 			stages = append(stages, open)
 		}
-		open, room = Stage{Scope: scope, Change: change}, maxCommand-stageOverhead
+		open, room = Stage{Scope: scope, Change: change}, MaxCommand-stageOverhead
 	}
 	for i, c := range commands {
 		b, err := EncodeCommand(c)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/prometheus/client_golang/prometheus"
 
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
@@ -63,7 +62,7 @@ func (i interceptor) finish(ctx context.Context, procedure string, header map[st
 	if failed != nil {
 		code = failed.Code().String()
 	}
-	i.meters.requests.With(prometheus.Labels{"procedure": procedure, "code": code}).Inc()
+	i.meters.requests.WithLabelValues(procedure, code).Inc()
 	switch {
 	case failed != nil && failed.Code() == connect.CodeInternal:
 		level = slog.LevelError

@@ -53,6 +53,18 @@ func (s *Server) submit(ctx context.Context, p fsm.Proposal, cmd fsm.Command, dr
 	if dryRun {
 		return s.try(p, cmd)
 	}
+	var err error
+	if p.Command, err = fsm.EncodeCommand(cmd); err != nil {
+		return fsm.Receipt{}, err
+	}
+	if len(p.Command) <= fsm.MaxCommand {
+		return s.cfg.Node.Propose(ctx, &p)
+	}
+	return s.stage(ctx, p, cmd)
+}
+
+// stage sends a write that is too large for one entry in parts, and then what makes it happen.
+func (s *Server) stage(ctx context.Context, p fsm.Proposal, cmd fsm.Command) (fsm.Receipt, error) {
 	parts, err := fsm.Split(cmd, p.RequestID)
 	if err != nil {
 		return fsm.Receipt{}, err

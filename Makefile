@@ -50,6 +50,7 @@ bench: build ## Run the benchmarks (BENCH=pattern, PKG=./folder), then the serve
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
 	$(BIN) bench ofrep --compare-baseline
 	$(BIN) bench writes --compare-baseline
+	$(BIN) bench fanout
 	$(BIN) bench apply
 
 lint: ## Run the linters of .golangci.yml (downloads them the first time)

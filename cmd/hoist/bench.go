@@ -40,7 +40,7 @@ func (b *benchmark) check(cmd *cobra.Command) error {
 
 func (a *app) benchCommand() *cobra.Command {
 	return noun("bench", "Measure this machine and this binary", "  hoist bench ofrep --compare-baseline", nil,
-		a.benchOFREPCommand(), a.benchWritesCommand(), a.benchApplyCommand(), a.bareNodeCommand())
+		a.benchOFREPCommand(), a.benchFanoutCommand(), a.benchWritesCommand(), a.benchApplyCommand(), a.bareNodeCommand())
 }
 
 // measured is one line of a benchmark's report.

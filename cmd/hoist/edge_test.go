@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -97,4 +98,18 @@ func TestEdgeRefusesWhatIsUnsafe(t *testing.T) {
 	refuses(t, exitFailed, "--insecure-no-auth", "edge", "--upstream", "127.0.0.1:1", "--http", "0.0.0.0:0", "--data-dir", data)
 	refuses(t, exitFailed, "in the clear", "edge", "--upstream", "http://10.0.0.1:7700", "--token", "secret", "--data-dir", data)
 	refuses(t, exitFailed, "upstream", "edge", "--upstream", "ftp://x", "--http", "127.0.0.1:0", "--data-dir", data)
+}
+
+func TestBenchFanoutReachesEverySubscriber(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a server process")
+	}
+	alone(t)
+	t.Setenv("BE_HOIST", "1")
+	var answer struct{ Results []fanned }
+	require.NoError(t, json.Unmarshal([]byte(does(t, "bench", "fanout", "--subscribers", "1,50", "--rounds", "3", "--flags", "5", "-o", "json")), &answer))
+	require.Len(t, answer.Results, 2)
+	require.Equal(t, 50, answer.Results[1].Subscribers)
+	require.Positive(t, answer.Results[1].LastP99)
+	refuses(t, exitUsage, "must grow", "bench", "fanout", "--subscribers", "5,1")
 }

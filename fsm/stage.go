@@ -258,12 +258,8 @@ func checkChangeID(id string) evaluator.Problems {
 // that fits comes back alone. Each is a proposal of its own and wants its own request id. change names the write, and
 // is unique: take the request id.
 func Split(c Command, change string) ([]Command, error) {
-	whole, err := EncodeCommand(c)
-	if err != nil {
-		return nil, err
-	}
-	if len(whole) <= MaxCommand {
-		return []Command{c}, nil
+	if small, err := fits(c); err != nil || small {
+		return []Command{c}, err
 	}
 	scope, inner, since := scopeOf(c), []Command{c}, uint64(0)
 	if b, ok := c.(Batch); ok {
@@ -287,6 +283,24 @@ func Split(c Command, change string) ([]Command, error) {
 	return append(out, Commit{Scope: scope, Change: change, Parts: len(stages), Hash: hash.hex(), Since: since}), nil
 }
 
+// fits tells whether a command is small enough for one entry. A large batch is not encoded to its end to find out.
+func fits(c Command) (bool, error) {
+	if b, ok := c.(Batch); ok {
+		size := 0
+		for i, inner := range b.Commands {
+			_, body, err := encodeBody(withScope(inner, Scope{}))
+			if err != nil {
+				return false, fmt.Errorf("command %d: %w", i, err)
+			}
+			if size += len(body); size > MaxCommand {
+				return false, nil
+			}
+		}
+	}
+	whole, err := EncodeCommand(c)
+	return len(whole) <= MaxCommand, err
+}
+
 const (
 	// MaxCommand is the most bytes of an encoded command that goes into the log whole. It leaves room in the entry for
 	// what travels around a command.
@@ -294,6 +308,9 @@ const (
 	// stageOverhead is more than a stage adds to its commands, each command counted with nestedOverhead.
 	stageOverhead  = 1024
 	nestedOverhead = 32
+	// stageBytes is about how much one stage carries. Decoding and compiling it is a burst on every node at once, which
+	// evaluations feel: small stages are short ones.
+	stageBytes = 32 << 10
 	// fragmentBytes becomes 4/3 as long in JSON.
 	fragmentBytes = (MaxCommand - stageOverhead) / 4 * 3
 )
@@ -301,12 +318,12 @@ const (
 // pack fills stages with whole commands in order, and cuts a command that alone is too large into fragments.
 func pack(scope Scope, change string, commands []Command) ([]Stage, error) {
 	var stages []Stage
-	open, room := Stage{Scope: scope, Change: change}, MaxCommand-stageOverhead
+	open, room := Stage{Scope: scope, Change: change}, stageBytes
 	flush := func() {
 		if len(open.Commands) > 0 {
 			stages = append(stages, open)
 		}
-		open, room = Stage{Scope: scope, Change: change}, MaxCommand-stageOverhead
+		open, room = Stage{Scope: scope, Change: change}, stageBytes
 	}
 	for i, c := range commands {
 		b, err := EncodeCommand(c)
@@ -316,7 +333,7 @@ func pack(scope Scope, change string, commands []Command) ([]Stage, error) {
 		if len(b)+nestedOverhead > room {
 			flush()
 		}
-		if len(b)+nestedOverhead <= room {
+		if len(b)+nestedOverhead <= MaxCommand-stageOverhead {
 			open.Commands = append(open.Commands, c)
 			room -= len(b) + nestedOverhead
 			continue

@@ -39,6 +39,7 @@ func (d *draft) freeze(c Freeze) error {
 		d.state.domain.remove(frozenLeaf(d.env, old))
 	}
 	d.env.frozen, d.stirred = f, true
+	d.state.thawBy(f)
 	d.state.domain.add(frozenLeaf(d.env, f))
 	d.state.auditEnvironment(d.env, d.proposal, c.Verb(), c.Reason)
 	return nil
@@ -56,9 +57,18 @@ func (d *draft) unfreeze(c Unfreeze) error {
 
 // thawExpired ends every freeze whose time is over, at the entry that brings the time.
 func (s *State) thawExpired() {
+	if s.thawAt == 0 || s.now < s.thawAt {
+		return
+	}
+	s.thawAt = 0
 	for _, t := range s.tenants {
 		for _, old := range t.environments {
-			if f := old.frozen; f == nil || f.Until == 0 || s.now < f.Until {
+			f := old.frozen
+			if f == nil || f.Until == 0 {
+				continue
+			}
+			if s.now < f.Until {
+				s.thawBy(f)
 				continue
 			}
 			e := old.clone()
@@ -68,6 +78,13 @@ func (s *State) thawExpired() {
 			s.auditEnvironment(e, p, verbUnfreeze, "its time was over")
 			s.replaceEnvironment(e)
 		}
+	}
+}
+
+// thawBy remembers the earliest end, so that an entry need not look at every environment.
+func (s *State) thawBy(f *Frozen) {
+	if f.Until > 0 && (s.thawAt == 0 || f.Until < s.thawAt) {
+		s.thawAt = f.Until
 	}
 }
 

@@ -41,6 +41,27 @@ func drawCommand(t *rapid.T, depth int) fsm.Command {
 	return fsm.Batch{Scope: dev, Commands: commands}
 }
 
+// drawRollout is what people do to rollouts, sensible or not.
+func drawRollout(t *rapid.T, n *node) fsm.Command {
+	switch rapid.IntRange(0, 5).Draw(t, "rollout") {
+	case 0:
+		return fsm.Freeze{Scope: dev, Reason: "r", For: fsm.Duration(rapid.SampledFrom([]int64{0, 50_000}).Draw(t, "for"))}
+	case 1:
+		return fsm.Unfreeze{Scope: dev}
+	case 2:
+		return fsm.KillRollouts{Scope: dev}
+	case 3:
+		if all := n.env().Rollouts(); len(all) > 0 {
+			return fsm.MoveRollout{Scope: dev, ID: rapid.SampledFrom(all).Draw(t, "which").ID, Reason: "r", Move: rapid.SampledFrom([]fsm.Move{
+				fsm.MovePause, fsm.MoveResume, fsm.MovePromote, fsm.MovePromoteFull, fsm.MoveSkip, fsm.MoveAbort, fsm.MoveRetry}).Draw(t, "move")}
+		}
+	}
+	weight, key := fsm.Percent(rapid.IntRange(1, 100_000).Draw(t, "weight")), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")
+	return fsm.StartRollout{Scope: dev, Supersede: rapid.Bool().Draw(t, "supersede"), Plan: &fsm.Plan{Name: "p", Flag: key,
+		Target: fsm.PlanTarget{Variant: rapid.SampledFrom([]string{"on", "off"}).Draw(t, "target")}, Analysis: fsm.Analysis{None: true},
+		Steps: []fsm.Step{{SetWeight: &weight}, {Hold: &fsm.Hold{For: 1000}}}}}
+}
+
 func drawFlag(t *rapid.T, key string) *evaluator.Flag {
 	yes, no := evaluator.Bool(true), evaluator.Bool(false)
 	f := &evaluator.Flag{Key: key, Type: evaluator.TypeBoolean, Enabled: rapid.Bool().Draw(t, "on"), Off: "off",
@@ -86,6 +107,8 @@ func drawLog(t *rapid.T, n *node, length int) {
 			if len(sent) > 0 {
 				n.apply(rapid.SampledFrom(sent).Draw(t, "retry"))
 			}
+		case 3:
+			n.apply(n.proposal(drawRollout(t, n)))
 		case 2:
 			n.now += rapid.SampledFrom([]int64{-500, 60_000, 13 * 3600_000}).Draw(t, "time")
 		default:

@@ -49,6 +49,7 @@ func (l *loader) freeze(r *reader) error {
 		return fmt.Errorf("a freeze: %w", err)
 	}
 	l.env.frozen = f
+	l.state.thawBy(f)
 	l.state.domain.add(frozenLeaf(l.env, f))
 	return nil
 }

@@ -95,12 +95,24 @@ func sampleLog(t *testing.T) *node {
 	n.do(fsm.PutSchedule{Scope: dev, Schedule: scheduleOf("payments")})
 	n.do(fsm.PutSchedule{Scope: dev, Schedule: scheduleOf("timed")})
 	n.do(fsm.DropSchedule{Scope: dev, Flag: "timed"})
+	n.put(dark("f"), dark("g"), dark("h"))
+	id := n.start(watched(t, 1, `[{"setWeight":12.5},{"hold":"1h"},{"setWeight":50},{"approval":{"count":2}}]`))
+	n.drive(id, fsm.MoveAdvance)
+	n.measure(id, fsm.VerdictSuccessful, fsm.VerdictNoData)
+	landed, ended := steps(t, `[{"setWeight":50},{"hold":{}}]`), steps(t, `[{"setWeight":5},{"hold":{}}]`)
+	landed.Name, landed.Flag, ended.Name, ended.Flag = "landed", "g", "ended", "h"
+	n.move(n.start(landed), fsm.MovePromoteFull)
+	n.start(ended)
+	n.do(fsm.KillRollouts{Scope: fsm.Scope{Tenant: dev.Tenant, Environment: "staging"}})
+	n.do(fsm.Freeze{Scope: dev, Reason: "sample", For: 60_000})
+	n.do(fsm.Unfreeze{Scope: dev})
 	n.refuse(fsm.KindNotFound, fsm.DeleteFlag{Scope: dev, Key: "x"})
 	system := fsm.Actor{Kind: fsm.ActorSystem}
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.RaiseVersion{Version: 1})}).Err)
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.Checksum{Index: 4096, Hash: "00"})}).Err)
 	n.now += 3_600_000
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.MoveSchedule{Scope: dev, Flag: "payments"})}).Err)
+	n.do(fsm.Freeze{Scope: dev, Reason: "sample again"})
 	return n
 }
 

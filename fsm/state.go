@@ -33,6 +33,7 @@ type State struct {
 	domain           sum             // what people declared and switched
 	rest             sum             // stamps, versions, requests, stages
 	checkpoints      []checkpoint    // oldest first
+	thawAt           int64           // when the first freeze that has an end may end; 0: none has. Derived, not saved
 }
 
 // tenant is a tenant with its environments in the order of their creation. It is immutable.

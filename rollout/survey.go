@@ -71,11 +71,9 @@ func (s *survey) pass() time.Duration {
 	}
 	state := s.pilot.Store.State()
 	seen := 0
-	for _, tenant := range state.Tenants() {
-		for _, env := range state.Environments(tenant) {
-			seen += len(env.LiveRollouts())
-			next = sooner(next, s.environment(now, env))
-		}
+	for _, env := range state.Moving() {
+		seen += len(env.LiveRollouts())
+		next = sooner(next, s.environment(now, env))
 	}
 	if len(s.decided) > 2*seen+64 {
 		clear(s.decided)

@@ -290,5 +290,6 @@ func (d *draft) overtaken(t *touch) error {
 		return nil
 	}
 	return &Error{Kind: KindConflict, Target: d.name(t), Revision: last.Revision,
-		Detail: fmt.Sprintf("it was changed at revision %d, after this write was made from revision %d; compare again and repeat", last.Revision, d.since)}
+		Detail: fmt.Sprintf("%s was changed at revision %d, after this write was made from revision %d; compare again and repeat",
+			d.name(t), last.Revision, d.since)}
 }

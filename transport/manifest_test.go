@@ -1,14 +1,19 @@
 package transport_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/transport"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
+	"github.com/hoistflags/hoist/transport/api/hoist/v1/hoistv1connect"
 )
 
 func TestManifestApplyDiffExport(t *testing.T) {
@@ -87,4 +92,38 @@ func TestBigManifestIsStaged(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1500, list.GetEnvironments()[0].GetFlags())
 	require.Equal(t, done.GetReceipt().GetRevision(), list.GetEnvironments()[0].GetRevision())
+}
+
+// racing is a node on which somebody else writes just before the first proposal arrives.
+type racing struct {
+	*node
+	first func()
+}
+
+func (n *racing) Propose(ctx context.Context, p *fsm.Proposal) (fsm.Receipt, error) {
+	if first := n.first; first != nil {
+		n.first = nil
+		first()
+	}
+	return n.node.Propose(ctx, p)
+}
+
+func TestApplyThatIsOvertakenNamesTheItem(t *testing.T) {
+	n := newNode(t)
+	n.put(t, `{"key":"a","type":"boolean","enabled":true,"variants":[{"key":"on","value":true},{"key":"off","value":false}],"default":{"variant":"on"}}`)
+	n.put(t, `{"key":"b","type":"boolean","enabled":true,"variants":[{"key":"on","value":true},{"key":"off","value":false}],"default":{"variant":"on"}}`)
+	door := &racing{node: n, first: func() { n.write(t, fsm.SetArchived{Scope: dev, Key: "b", Archived: true}) }}
+	web, _ := serve(t, n, func(c *transport.Config) { c.Node = door })
+	manifests := hoistv1connect.NewManifestServiceClient(http.DefaultClient, web.URL)
+	change := &hoistv1.ApplyRequest{Environment: "dev", Manifest: &hoistv1.Manifest{Flags: [][]byte{
+		[]byte(`{"key":"a","type":"boolean","variants":[{"key":"on","value":true},{"key":"off","value":false}],"default":{"variant":"on"}}`),
+		[]byte(`{"key":"b","type":"boolean","variants":[{"key":"on","value":true},{"key":"off","value":false}],"default":{"variant":"on"}}`)}}}
+	_, err := manifests.Apply(t.Context(), change)
+	require.Equal(t, connect.CodeAborted, connect.CodeOf(err), err)
+	require.ErrorContains(t, err, `flag "b"`)
+	env, _ := n.store.State().Environment("default", "dev")
+	a, _ := env.Flag("a")
+	require.True(t, a.Flag().Enabled, "nothing is half applied")
+	_, err = manifests.Apply(t.Context(), change)
+	require.NoError(t, err, "compared again it goes through")
 }

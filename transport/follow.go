@@ -32,6 +32,11 @@ func (s *Server) follow(ctx context.Context, r *hoistv1.FollowRequest, out *conn
 	if err != nil {
 		return err
 	}
+	return s.followTo(ctx, who, r, out.Send)
+}
+
+// followTo sends frames until the stream ends. Errors are *fsm.Error or the context's.
+func (s *Server) followTo(ctx context.Context, who caller, r *hoistv1.FollowRequest, send func(*stream.Frame) error) error {
 	leave, err := s.streams.enter("follow")
 	if err != nil {
 		return err
@@ -54,7 +59,7 @@ func (s *Server) follow(ctx context.Context, r *hoistv1.FollowRequest, out *conn
 		if err != nil {
 			return s.followError(err, scope)
 		}
-		if err := out.Send(frame); err != nil {
+		if err := send(frame); err != nil {
 			return slow(ctx, err)
 		}
 	}

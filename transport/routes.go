@@ -55,7 +55,7 @@ func (s *Server) evaluating(mux *http.ServeMux, names []string) {
 	path, evaluation := hoistv1connect.NewEvaluationServiceHandler(evaluationService{s}, common...)
 	mount(path, evaluation)
 	mount(hoistv1connect.EvaluationServiceWatchProcedure, paced(evaluation))
-	mount(hoistv1connect.SyncServiceFollowProcedure, paced(s.followHandler(common...)))
+	mount(hoistv1connect.SyncServiceFollowProcedure, paced(s.plainFollow(s.followHandler(common...))))
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	mount(grpcreflect.NewHandlerV1(reflector))
 	mount(grpcreflect.NewHandlerV1Alpha(reflector))

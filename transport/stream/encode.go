@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"encoding/binary"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/hoistflags/hoist/evaluator"
@@ -115,8 +117,9 @@ func encodeGoAway(reason string, retryMs int64) (*Frame, error) {
 }
 
 func encode(m *hoistv1.FollowResponse, from, to uint64, last bool) (*Frame, error) {
-	bytes, err := proto.Marshal(m)
-	return &Frame{bytes: bytes, from: from, to: to, last: last}, err
+	envelope, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, envelopeHead, 512), m)
+	binary.BigEndian.PutUint32(envelope[1:envelopeHead], uint32(len(envelope)-envelopeHead))
+	return &Frame{envelope: envelope, bytes: envelope[envelopeHead:], from: from, to: to, last: last}, err
 }
 
 func firstError(a, b error) error {

@@ -12,15 +12,22 @@ import (
 
 // Frame is one encoded hoist.v1.FollowResponse, shared by every follower that gets it.
 type Frame struct {
-	bytes []byte // the protobuf encoding
-	from  uint64 // a difference applies to followers at from ≤ own < to; snapshots and marks have from 0
-	to    uint64 // where the follower is afterwards, once last is true
-	last  bool   // the frame completes its snapshot or difference
+	envelope []byte // as Connect sends it: no flags, the length in four bytes, bytes
+	bytes    []byte // the protobuf encoding
+	from     uint64 // a difference applies to followers at from ≤ own < to; snapshots and marks have from 0
+	to       uint64 // where the follower is afterwards, once last is true
+	last     bool   // the frame completes its snapshot or difference
 
 	once sync.Once
 	json []byte
 	err  error
 }
+
+// envelopeHead is what stands before a message of a Connect stream.
+const envelopeHead = 5
+
+// Envelope is the frame as a Connect stream in protobuf carries it, ready to be written. It is shared: do not change it.
+func (f *Frame) Envelope() []byte { return f.envelope }
 
 // Size is the length of the encoded frame.
 func (f *Frame) Size() int { return len(f.bytes) }

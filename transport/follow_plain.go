@@ -1,0 +1,115 @@
+package transport
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hoistflags/hoist/fsm"
+	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
+	"github.com/hoistflags/hoist/transport/api/hoist/v1/hoistv1connect"
+	"github.com/hoistflags/hoist/transport/stream"
+)
+
+const plainContentType = "application/connect+proto"
+
+// plainFollow serves Follow to those who speak Connect in protobuf over HTTP/1.1 or 2, which is what the Go client and
+// edges do, without a Connect handler between: a frame is one write of bytes that all followers share. Everybody else
+// goes on to next.
+func (s *Server) plainFollow(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !plainRequest(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		began := time.Now()
+		sent := &plainStream{ResponseWriter: w}
+		err := s.servePlainFollow(sent, r)
+		var failed *connect.Error
+		if err != nil {
+			failed = s.connectError(err)
+			// The error is the last message of the stream; the client may be gone already.
+			_ = connect.NewErrorWriter().Write(sent, r, failed)
+		} else {
+			_ = sent.send(endOfStream) // as above
+		}
+		interceptor{s}.finish(r.Context(), hoistv1connect.SyncServiceFollowProcedure, r.Header, nil, err, failed, time.Since(began))
+	})
+}
+
+// plainRequest tells whether the request is one that needs nothing of Connect but its envelope.
+func plainRequest(r *http.Request) bool {
+	encoding := first(r.Header, "Connect-Content-Encoding", "identity")
+	return r.Method == http.MethodPost && first(r.Header, "Content-Type", "") == plainContentType && encoding == "identity" &&
+		first(r.Header, "Connect-Timeout-Ms", "") == ""
+}
+
+// endOfStream is the message that ends a stream without an error.
+var endOfStream = append([]byte{2, 0, 0, 0, 2}, "{}"...)
+
+func (s *Server) servePlainFollow(w *plainStream, r *http.Request) error {
+	who, err := callerOf(r.Header)
+	if err != nil {
+		return err
+	}
+	m := new(hoistv1.FollowRequest)
+	if err := readEnvelope(r.Body, m); err != nil {
+		return err
+	}
+	w.Header()["Content-Type"] = []string{plainContentType}
+	return s.followTo(r.Context(), who, m, func(f *stream.Frame) error { return w.send(f.Envelope()) })
+}
+
+// readEnvelope reads the one message of the request.
+func readEnvelope(body io.Reader, into proto.Message) error {
+	var head [5]byte
+	if _, err := io.ReadFull(body, head[:]); err != nil {
+		return &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: "request", Detail: "the stream's request is missing", Err: err}
+	}
+	size := binary.BigEndian.Uint32(head[1:])
+	if head[0] != 0 || size > maxManagementBody {
+		return &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: "request", Detail: "the request must be one plain message of at most 1 MiB"}
+	}
+	data := make([]byte, size)
+	_, err := io.ReadFull(body, data)
+	if err == nil {
+		_, err = io.ReadFull(body, head[:1])
+		if errors.Is(err, io.EOF) {
+			err = proto.Unmarshal(data, into)
+		} else {
+			err = errors.New("something follows the request")
+		}
+	}
+	if err != nil {
+		return &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: "request", Detail: "the request is not a hoist.v1.FollowRequest", Err: err}
+	}
+	return nil
+}
+
+// plainStream is a response of which the header goes out once, with the first message.
+type plainStream struct {
+	http.ResponseWriter
+	started bool
+}
+
+// WriteHeader lets an error follow messages in the same stream.
+func (p *plainStream) WriteHeader(status int) {
+	if !p.started {
+		p.started = true
+		p.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// send writes one message and what the connection holds back.
+func (p *plainStream) send(envelope []byte) error {
+	p.started = true
+	if _, err := p.Write(envelope); err != nil {
+		return err
+	}
+	return http.NewResponseController(p.ResponseWriter).Flush()
+}

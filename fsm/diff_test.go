@@ -15,6 +15,7 @@ func TestApplyingADiffGivesTheTarget(t *testing.T) {
 		source, target := newNode(t), newNode(t)
 		drawLog(rt, source, 25)
 		drawLog(rt, target, 25)
+		target.do(fsm.KillRollouts{Scope: dev}) // a rollout keeps its seat from others
 		to := source.env().Content()
 		if commands := fsm.Diff(dev, target.env(), to, true); len(commands) > 0 {
 			out := target.apply(target.proposal(fsm.Batch{Scope: dev, Commands: commands}))

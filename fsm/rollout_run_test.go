@@ -67,6 +67,12 @@ func TestRunsEndWithTheirWorstMetric(t *testing.T) {
 	run := n.rollout(id).Runs[0]
 	require.Equal(t, fsm.RunFailed, run.Phase)
 	require.Equal(t, fsm.RunCancelled, run.Metrics[1].Phase, "not measured is not successful")
+	late := fsm.Measured{Rollouts: []fsm.RolloutMeasured{{Scope: dev, ID: id, Metrics: []fsm.MetricMeasured{
+		{Run: 1, Index: 1, Measurement: fsm.Measurement{Verdict: fsm.VerdictSuccessful}}}}}}
+	out := n.apply(&fsm.Proposal{Actor: fsm.Actor{Kind: fsm.ActorSystem}, ControllerTerm: n.term, Command: n.encode(late)})
+	require.NoError(t, out.Err)
+	require.False(t, out.Receipt.Changed)
+	require.Zero(t, n.rollout(id).Runs[0].Metrics[1].Count, "an answer that comes after the end counts for nothing")
 
 	n, id = begin(`"errors"`)
 	n.measure(id, fsm.VerdictFailed)

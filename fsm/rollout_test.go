@@ -195,6 +195,9 @@ func TestStaleAndFencedMovesAreRefused(t *testing.T) {
 	stale := n.pilot(id, fsm.MoveAdvance, "")
 	n.drive(id, fsm.MoveAdvance)
 	n.refuseProposal(fsm.KindConflict, stale)
+	misnumbered := n.pilot(id, fsm.MoveAdvance, "")
+	misnumbered.Command = n.encode(fsm.MoveRollout{Scope: dev, ID: id, Move: fsm.MoveRollback, Seq: n.rollout(id).Seq + 2})
+	require.Contains(t, n.refuseProposal(fsm.KindConflict, misnumbered).Detail, "this is move 4")
 	unfenced := n.pilot(id, fsm.MoveAdvance, "")
 	unfenced.ControllerTerm = 0
 	n.refuseProposal(fsm.KindInvalid, unfenced)

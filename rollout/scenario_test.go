@@ -285,3 +285,21 @@ blueGreen:
 		require.Equal(t, fsm.PhaseCompleted, w.get(id).Phase)
 	})
 }
+
+// onFailure: pause keeps the weight and asks a person; resuming measures anew.
+func TestFailureMayPauseInstead(t *testing.T) {
+	within(t, func(w *world) {
+		w.flag("f")
+		w.provide(values(0.9))
+		id := w.start(canary + "onFailure: pause\n")
+		w.after(20 * time.Second)
+		require.Equal(t, fsm.ReasonFailed, w.get(id).Reason)
+		require.Equal(t, fsm.Percent(10_000), w.get(id).Weight)
+		w.after(time.Hour)
+		require.Equal(t, []string{"step", "holding", "paused"}, events(w.get(id)))
+		w.provide(values(0))
+		w.move(id, fsm.MoveResume)
+		w.after(5 * time.Minute)
+		require.Equal(t, fsm.PhaseCompleted, w.get(id).Phase)
+	})
+}

@@ -51,6 +51,7 @@ bench: build ## Run the benchmarks (BENCH=pattern, PKG=./folder), then the serve
 	$(BIN) bench ofrep --compare-baseline
 	$(BIN) bench writes --compare-baseline
 	$(BIN) bench fanout
+	cd bench && $(GO) test -bench '$(BENCH)' -benchmem
 	$(BIN) bench apply
 
 lint: ## Run the linters of .golangci.yml (downloads them the first time)

@@ -15,7 +15,7 @@ import (
 // on their own.
 type cohorts struct {
 	total *prometheus.CounterVec
-	store *fsm.Store
+	store *fsm.Store // nil at an edge
 	mu    sync.RWMutex
 	known map[cohort]prometheus.Counter
 }
@@ -60,10 +60,13 @@ func (c *cohorts) add(scope fsm.Scope, key cohort) prometheus.Counter {
 
 // drop forgets the cohorts of rollouts that have ended.
 func (c *cohorts) drop(scope fsm.Scope) {
-	state := c.store.State()
 	for key := range c.known {
-		env, ok := state.Environment(scope.Tenant, key.environment)
-		if ok {
+		if c.store == nil { // an edge knows no rollouts: the counters begin anew
+			delete(c.known, key)
+			c.total.DeleteLabelValues(key.environment, key.flag, key.variant, key.rollout)
+			continue
+		}
+		if env, ok := c.store.State().Environment(scope.Tenant, key.environment); ok {
 			if r, found := env.Rollout(key.rollout); found && r.Phase.Live() {
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,6 +90,7 @@ func TestEdgeSaysWhatItIsNot(t *testing.T) {
 
 // street is several servers in one bubble, each under its own name.
 type street struct {
+	mu     sync.Mutex
 	houses map[string]*pipes
 	web    *http.Client
 }
@@ -97,7 +99,10 @@ func newStreet() *street {
 	s := &street{houses: map[string]*pipes{}}
 	s.web = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		name, _, _ := strings.Cut(address, ":")
-		if p := s.houses[name]; p != nil {
+		s.mu.Lock()
+		p := s.houses[name]
+		s.mu.Unlock()
+		if p != nil {
 			return p.dial(ctx, network, address)
 		}
 		return nil, net.ErrClosed
@@ -108,7 +113,9 @@ func newStreet() *street {
 // move lets a server move in; the returned function lets it out.
 func (s *street) move(t *testing.T, name string, server *transport.Server) func() {
 	p := newPipes()
+	s.mu.Lock()
 	s.houses[name] = p
+	s.mu.Unlock()
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(p) }()
 	return func() {

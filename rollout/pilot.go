@@ -3,7 +3,9 @@ package rollout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/hoistflags/hoist/fsm"
@@ -35,6 +37,8 @@ type Pilot struct {
 	Sources Sources
 	Meters  Meters       // may be nil
 	Logger  *slog.Logger // may be nil
+
+	sent atomic.Uint64 // proposals so far: numbers their request ids
 }
 
 // Pace of the pilot: measurements of one second are one log entry, and a busy state does not wake it more often than this.
@@ -112,7 +116,8 @@ func (p *Pilot) propose(ctx context.Context, term uint64, revision *uint64, c fs
 	}
 	ctx, cancel := context.WithTimeout(ctx, proposeFor)
 	defer cancel()
-	_, err = p.Cluster.Propose(ctx, &fsm.Proposal{Actor: system(), ControllerTerm: term, ExpectedRevision: revision, Command: command})
+	id := fmt.Sprintf("pilot-%d-%d", term, p.sent.Add(1)) // one node leads a term, so nobody else has it
+	_, err = p.Cluster.Propose(ctx, &fsm.Proposal{RequestID: id, Actor: system(), ControllerTerm: term, ExpectedRevision: revision, Command: command})
 	return err
 }
 

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hoistflags/hoist/cluster/clustertest"
@@ -29,6 +28,7 @@ type flight struct {
 	t      *testing.T
 	c      *clustertest.Cluster
 	source constant
+	ids    int
 	land   map[*clustertest.Member]func()
 }
 
@@ -45,9 +45,8 @@ func (f *flight) propose(c fsm.Command) fsm.Receipt {
 	f.t.Helper()
 	command, err := fsm.EncodeCommand(c)
 	require.NoError(f.t, err)
-	id, err := uuid.NewV7()
-	require.NoError(f.t, err)
-	receipt, err := f.c.WaitLeader().Node().Propose(context.Background(), &fsm.Proposal{RequestID: id.String(),
+	f.ids++ // opaque: a UUIDv7 of this process may be of the real time, far ahead of the bubble's
+	receipt, err := f.c.WaitLeader().Node().Propose(context.Background(), &fsm.Proposal{RequestID: fmt.Sprintf("ada-%d", f.ids),
 		Actor: fsm.Actor{Kind: "user", ID: "ada"}, Command: command})
 	require.NoError(f.t, err)
 	return receipt

@@ -49,11 +49,7 @@ func (n *Node) Propose(ctx context.Context, p *fsm.Proposal) (fsm.Receipt, error
 	}
 	proposal := *p
 	if proposal.RequestID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return fsm.Receipt{}, &fsm.Error{Kind: fsm.KindInternal, Op: "propose", Detail: "no request id could be made", Err: err}
-		}
-		proposal.RequestID = id.String()
+		proposal.RequestID = fsm.NewRequestID(time.Now().UnixMilli(), uuid.New())
 	}
 	size := len(proposal.Command)
 	if err := n.callers.enter(size); err != nil {

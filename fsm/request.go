@@ -3,6 +3,7 @@ package fsm
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -120,6 +121,19 @@ func bodyHash(p *Proposal) (short [16]byte) {
 func requestLeaf(key string, r *requestRow) sum {
 	return newLeaf(leafRequest, key, string(r.body[:])).
 		numbers(uint64(r.at), uint64(r.idTime), r.revision, r.object, uint64(r.code)).sum()
+}
+
+// NewRequestID makes a UUIDv7 (RFC 9562, 5.7) of a time in unix ms and 16 random bytes, of which 74 bits are kept.
+// Every id is made anew from its own time: a generator that remembers its last one to stay monotonic would, after the
+// clock was set back, go on making ids of the future, and those are refused.
+func NewRequestID(ms int64, random [16]byte) string {
+	var ahead [8]byte
+	binary.BigEndian.PutUint64(ahead[:], uint64(ms)<<16)
+	copy(random[:6], ahead[:6])
+	random[6] = 0x70 | random[6]&0x0f
+	random[8] = 0x80 | random[8]&0x3f
+	h := hex.EncodeToString(random[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 // idTime reads the unix ms inside a UUIDv7; 0 for every other id.

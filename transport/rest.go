@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -120,11 +121,7 @@ func conditions(w http.ResponseWriter, r *http.Request) (*hoistv1.WriteOptions, 
 	opts := &hoistv1.WriteOptions{Comment: r.Header.Get("Hoist-Comment"), DryRun: r.URL.Query().Get("dryRun") == "true"}
 	key := r.Header.Get("Idempotency-Key")
 	if key == "" {
-		made, err := uuid.NewV7()
-		if err != nil {
-			return nil, &fsm.Error{Kind: fsm.KindInternal, Op: "make a request id", Detail: "no randomness", Err: err}
-		}
-		key = made.String()
+		key = fsm.NewRequestID(time.Now().UnixMilli(), uuid.New())
 	}
 	if !presentable(key, maxRequestID) {
 		return nil, &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: "Idempotency-Key", Detail: "must be printable text of at most 64 bytes"}

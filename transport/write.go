@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -102,11 +103,7 @@ func requestID(opts *hoistv1.WriteOptions) (string, error) {
 	}
 	id := opts.GetRequestId()
 	if id == "" {
-		made, err := uuid.NewV7()
-		if err != nil {
-			return "", &fsm.Error{Kind: fsm.KindInternal, Op: "make a request id", Detail: "no randomness", Err: err}
-		}
-		return made.String(), nil
+		return fsm.NewRequestID(time.Now().UnixMilli(), uuid.New()), nil
 	}
 	if !presentable(id, maxRequestID) {
 		return "", &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: "write.requestId",

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -21,9 +22,8 @@ var (
 func proposal(t testing.TB, c fsm.Command) *fsm.Proposal {
 	command, err := fsm.EncodeCommand(c)
 	require.NoError(t, err)
-	id, err := uuid.NewV7()
-	require.NoError(t, err)
-	return &fsm.Proposal{RequestID: id.String(), Actor: person, Command: command}
+	id := fsm.NewRequestID(time.Now().UnixMilli(), uuid.New())
+	return &fsm.Proposal{RequestID: id, Actor: person, Command: command}
 }
 
 // put writes a small new flag.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/hoistflags/hoist/fsm"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
@@ -53,14 +54,11 @@ func (l *ledger) run(ctx context.Context, writers int, pause time.Duration) {
 func (l *ledger) write(ctx context.Context, turn int, patience time.Duration) bool {
 	number := l.next.Add(1)
 	key := fmt.Sprintf("write-%06d", number)
-	id, err := uuid.NewV7()
-	if err != nil {
-		return false // the system has no randomness; nothing was sent
-	}
+	id := fsm.NewRequestID(time.Now().UnixMilli(), uuid.New())
 	none := uint64(0)
 	request := &hoistv1.PutFlagRequest{Environment: ledgerEnvironment,
 		Flag:  &hoistv1.Flag{Key: key, Kind: "config", Type: "number", Value: structpb.NewNumberValue(float64(number))},
-		Write: &hoistv1.WriteOptions{RequestId: id.String(), ExpectedRevision: &none}}
+		Write: &hoistv1.WriteOptions{RequestId: id, ExpectedRevision: &none}}
 	// A write that was begun is finished even when the demo is over, so that no outcome stays unknown for that reason.
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/hoistflags/hoist/fsm"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
@@ -40,16 +41,12 @@ func (a *app) changing(c *cobra.Command) (*cobra.Command, *writing) {
 }
 
 // options makes the write options of one change: a fresh request id, so that a retry is the same write.
-func (w *writing) options() (*hoistv1.WriteOptions, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("making a request id: %w", err)
-	}
-	o := &hoistv1.WriteOptions{RequestId: id.String(), Comment: w.comment, DryRun: w.dryRun}
+func (w *writing) options() *hoistv1.WriteOptions {
+	o := &hoistv1.WriteOptions{RequestId: fsm.NewRequestID(time.Now().UnixMilli(), uuid.New()), Comment: w.comment, DryRun: w.dryRun}
 	if w.conditional {
 		o.ExpectedRevision = &w.ifRevision
 	}
-	return o, nil
+	return o
 }
 
 // answer is the answer to any write: a message with a receipt.
@@ -61,10 +58,7 @@ type answer interface {
 // request id until the time is up: the log makes sure that it happens once.
 func send[T answer](ctx context.Context, a *app, w *writing, call func(context.Context, *hoistv1.WriteOptions) (T, error)) (T, error) {
 	var none T
-	options, err := w.options()
-	if err != nil {
-		return none, err
-	}
+	options := w.options()
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	pause := 50 * time.Millisecond

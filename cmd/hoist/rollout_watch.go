@@ -54,6 +54,8 @@ func (a *app) follow(ctx context.Context, n *node, id string, see func(*hoistv1.
 		switch code := connect.CodeOf(err); {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case err != nil && code == connect.CodeDeadlineExceeded: // the node's clock was a little quicker than ours
+			return context.DeadlineExceeded
 		case err != nil && code != connect.CodeUnavailable && code != connect.CodeUnknown && code != connect.CodeResourceExhausted:
 			return unreachable(n.addr, err)
 		}

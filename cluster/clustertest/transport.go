@@ -80,12 +80,17 @@ func (t *FaultTransport) TimeoutNow(id raft.ServerID, target raft.ServerAddress,
 	return call(t, id, target, req, nil, resp)
 }
 
+// installTime is how long a snapshot travels. It must take some: raft may send one again and again to a follower whose
+// log has parted from the leader's, and if that took no time, no clock in the bubble would ever go on to end it.
+const installTime = 20 * time.Millisecond
+
 // InstallSnapshot implements raft.Transport; a Fault may break the stream off.
 func (t *FaultTransport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	content, err := io.ReadAll(data)
 	if err != nil {
 		return err
 	}
+	time.Sleep(installTime)
 	return call(t, id, target, req, content, resp)
 }
 

@@ -47,7 +47,12 @@ func TestThreeServersTakeWritesAnywhereAndLoseOne(t *testing.T) {
 	refuses(t, exitTimeout, "node-2", "flag", "create", "confirmed-by-two", "--wait", "--timeout", "2s")
 
 	require.NoError(t, children[2].kill())
-	refuses(t, exitUnavailable, "try:", "flag", "create", "no-quorum")
+	// A leader that has not noticed yet appends the write and can only say that it may still happen.
+	got := hoist(t, "flag", "create", "no-quorum")
+	require.NotZero(t, got.code, got.stdout)
+	if got.code != exitUnavailable {
+		require.Contains(t, got.stderr, "it may or may not happen")
+	}
 	require.Contains(t, does(t, "eval", "made-without-leader"), "DISABLED", "evaluations go on without a quorum")
 
 	for _, c := range children[1:] {

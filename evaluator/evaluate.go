@@ -2,13 +2,13 @@ package evaluator
 
 import "slices"
 
-// Guards against what the law refuses to commit (cycles, deep chains) and what it cannot see (a lattice of
-// prerequisites, which is visited once per path). Reaching one is never an error: the prerequisite is not met, the
-// context is not a member.
+// Guards against what the law refuses to commit: cycles, deep chains, lattices (a prerequisite is looked at once per
+// path to it). Reaching one is never an error: the prerequisite is not met, the context is not a member. There may be
+// twice as many visits as the law allows the declared flags, because exposures add audiences.
 const (
 	maxFlagDepth    = 8
 	maxSegmentDepth = 4
-	maxVisits       = 10_000 // flags looked at for one answer
+	maxVisits       = 20_000 // flags and segments looked at for one answer
 )
 
 // Evaluate answers which variant the flag called key serves in context c, and why. It depends on nothing else and

@@ -1,7 +1,6 @@
 package evaluator
 
 import (
-	"slices"
 	"time"
 )
 
@@ -64,17 +63,21 @@ func (s *Serve) serves(variants map[string]bool) {
 
 // UnusedSegments returns the keys of segments that no flag and no other segment refers to, in the order given.
 func UnusedSegments(flags []*Flag, segments []*Segment) []string {
-	var used []string
+	used := map[string]bool{}
+	note := func(refs References) {
+		for _, r := range refs.Segments {
+			used[r.Segment] = true
+		}
+	}
 	for _, f := range flags {
-		used = append(used, f.References().Segments...)
+		note(f.References())
 	}
 	for _, s := range segments {
-		used = append(used, s.References().Segments...)
+		note(s.References())
 	}
-	slices.Sort(used)
 	var unused []string
 	for _, s := range segments {
-		if _, found := slices.BinarySearch(used, s.Key); !found {
+		if !used[s.Key] {
 			unused = append(unused, s.Key)
 		}
 	}

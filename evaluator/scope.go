@@ -159,7 +159,8 @@ func (c *closure) follow(refs *References) {
 	for _, r := range refs.Flags {
 		c.flag(r.Flag)
 	}
-	for _, key := range refs.Segments {
+	for _, r := range refs.Segments {
+		key := r.Segment
 		c.newest = max(c.newest, c.snapshot.segmentRevision)
 		if segment, _, ok := c.snapshot.Segment(key); ok && !c.seen["/"+key] {
 			c.seen["/"+key] = true

@@ -10,10 +10,6 @@ import (
 
 // Flags and segments are the nodes of one graph per environment; what a definition names are its edges. The evaluator
 // binds references late, so this file is what keeps every one of them good.
-const (
-	maxFlagDepth    = 8 // references from flag to flag on one path
-	maxSegmentDepth = 4 // references from segment to segment on one path
-)
 
 // referrerSet holds the names of the nodes that refer to one node.
 type referrerSet = evaluator.Index[struct{}]
@@ -35,17 +31,27 @@ func (e *Environment) Referrers(kind ObjectKind, key string) []string {
 	return names
 }
 
-// edges lists the nodes an item refers to.
+// edges lists the names of the nodes an item refers to.
 func (it *item) edges() []string {
+	links := it.links()
+	out := make([]string, 0, len(links))
+	for _, l := range links {
+		out = append(out, l.to)
+	}
+	return out
+}
+
+// links are the edges with how often each is made.
+func (it *item) links() []edge {
 	if it == nil || it.refs == nil {
 		return nil
 	}
-	out := make([]string, 0, len(it.refs.Flags)+len(it.refs.Segments))
+	out := make([]edge, 0, len(it.refs.Flags)+len(it.refs.Segments))
 	for _, f := range it.refs.Flags {
-		out = append(out, nodeName(ObjectFlag, f.Flag))
+		out = append(out, edge{nodeName(ObjectFlag, f.Flag), f.Times})
 	}
 	for _, s := range it.refs.Segments {
-		out = append(out, nodeName(ObjectSegment, s))
+		out = append(out, edge{nodeName(ObjectSegment, s.Segment), s.Times})
 	}
 	return out
 }
@@ -118,7 +124,8 @@ func (d *draft) judgeEdges(t *touch) error {
 			problems = append(problems, problem(t.pointer(ObjectFlag, ref.Flag), code, message)...)
 		}
 	}
-	for _, key := range now.refs.Segments {
+	for _, ref := range now.refs.Segments {
+		key := ref.Segment
 		if _, ok := d.env.item(ObjectSegment, key); !ok {
 			problems = append(problems, problem(t.pointer(ObjectSegment, key), "reference.segment.missing",
 				fmt.Sprintf("segment %q does not exist; create it first", key))...)
@@ -132,7 +139,7 @@ func (d *draft) judgeEdges(t *touch) error {
 
 func sameReferences(a, b *evaluator.References) bool {
 	return slices.Equal(a.Segments, b.Segments) && slices.EqualFunc(a.Flags, b.Flags, func(x, y evaluator.FlagReference) bool {
-		return x.Flag == y.Flag && slices.Equal(x.Variants, y.Variants)
+		return x.Flag == y.Flag && x.Times == y.Times && slices.Equal(x.Variants, y.Variants)
 	})
 }
 
@@ -232,99 +239,4 @@ func clausePointer(clauses []evaluator.Clause, kind ObjectKind, key string) stri
 		}
 	}
 	return ""
-}
-
-// depth is the longest path through a node, counted per kind.
-type depth struct{ flags, segments int }
-
-func (a depth) max(b depth) depth {
-	return depth{max(a.flags, b.flags), max(a.segments, b.segments)}
-}
-
-// step is what an edge adds.
-func step(from, to string) depth {
-	switch {
-	case strings.HasPrefix(to, "flag/"):
-		return depth{flags: 1}
-	case strings.HasPrefix(from, "segment/"):
-		return depth{segments: 1}
-	}
-	return depth{}
-}
-
-func (a depth) plus(b depth) depth { return depth{a.flags + b.flags, a.segments + b.segments} }
-
-// judgePaths refuses cycles and paths that are too long. What lies above a node is walked only when the node itself
-// became deeper: otherwise nothing above it did.
-func (d *draft) judgePaths(t *touch) error {
-	name := nodeName(t.kind, t.key)
-	down := walk{env: d.env, seen: map[string]depth{}}
-	below, cycle := down.below(name)
-	if cycle != nil {
-		return &Error{Kind: KindInvalid, Target: d.name(t), Detail: "references go round in a circle: " + strings.Join(cycle, " -> "),
-			Problems: problem("", "reference.cycle", strings.Join(cycle, " -> "))}
-	}
-	total := below
-	if t.before != nil {
-		before := walk{env: d.before, seen: map[string]depth{}}
-		if was, _ := before.below(name); below.flags > was.flags || below.segments > was.segments {
-			above := walk{env: d.env, seen: map[string]depth{}}
-			total = below.plus(above.above(name))
-		}
-	}
-	if total.flags > maxFlagDepth || total.segments > maxSegmentDepth {
-		message := fmt.Sprintf("references are nested %d flags and %d segments deep, %d and %d are allowed",
-			total.flags, total.segments, maxFlagDepth, maxSegmentDepth)
-		return &Error{Kind: KindInvalid, Target: d.name(t), Detail: message + "; name fewer", Problems: problem("", "reference.depth", message)}
-	}
-	return nil
-}
-
-// walk measures the graph, each node once.
-type walk struct {
-	env  *Environment
-	seen map[string]depth
-	path []string
-}
-
-// below follows references; a cycle is returned as the names along it, first and last the same.
-func (w *walk) below(name string) (depth, []string) {
-	if known, ok := w.seen[name]; ok {
-		return known, nil
-	}
-	if at := slices.Index(w.path, name); at >= 0 {
-		return depth{}, append(slices.Clone(w.path[at:]), name)
-	}
-	it, ok := w.env.node(name)
-	if !ok {
-		return depth{}, nil
-	}
-	w.path = append(w.path, name)
-	var deepest depth
-	for _, target := range it.edges() {
-		under, cycle := w.below(target)
-		if cycle != nil {
-			return depth{}, cycle
-		}
-		deepest = deepest.max(under.plus(step(name, target)))
-	}
-	w.path = w.path[:len(w.path)-1]
-	w.seen[name] = deepest
-	return deepest, nil
-}
-
-// above follows referrers; there is no cycle any more when it is asked.
-func (w *walk) above(name string) depth {
-	if known, ok := w.seen[name]; ok {
-		return known
-	}
-	var deepest depth
-	if set, ok := w.env.referrers.Get(name); ok {
-		set.All(func(from string, _ struct{}, _ uint64) bool {
-			deepest = deepest.max(w.above(from).plus(step(from, name)))
-			return true
-		})
-	}
-	w.seen[name] = deepest
-	return deepest
 }

@@ -105,3 +105,37 @@ func TestArchivedFlagCannotBecomeAPrerequisite(t *testing.T) {
 	e := n.refuse(fsm.KindInvalid, put(t, needs("checkout", "payments")))
 	require.Equal(t, "reference.flag.archived", e.Problems[0].Code)
 }
+
+// TestPathsThatAreTooManyAreRefused: a lattice is no circle and not deep, but an evaluation would look at its foot once
+// per path.
+func TestPathsThatAreTooManyAreRefused(t *testing.T) {
+	n := newNode(t)
+	layer := func(level int) (keys []string) {
+		for i := range 4 {
+			keys = append(keys, fmt.Sprintf("l%d-%d", level, i))
+		}
+		return keys
+	}
+	for _, key := range layer(0) {
+		n.put(boolean(key, ""))
+	}
+	for level := 1; level <= 5; level++ {
+		for _, key := range layer(level) {
+			n.put(needs(key, layer(level-1)...))
+		}
+	}
+	n.put(needs("top", layer(5)...)) // 5,460 visits
+	e := n.refuse(fsm.KindInvalid, put(t, needs("higher", append(layer(5), "top")...)))
+	require.Equal(t, "reference.visits", e.Problems[0].Code)
+	require.Contains(t, e.Detail, "flag/higher")
+
+	var leaves []string
+	for i := range 10 {
+		leaves = append(leaves, fmt.Sprintf("leaf-%d", i))
+		n.put(boolean(leaves[i], ""))
+	}
+	n.put(needs("twig", leaves...))
+	e = n.refuse(fsm.KindInvalid, put(t, needs("l0-0", "twig"))) // 1,024 paths lead there from the top
+	require.Equal(t, "reference.visits", e.Problems[0].Code)
+	require.Contains(t, e.Detail, "flag/top", "what is above would look too often")
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -233,19 +234,9 @@ func (p *parser) again(o object) bool {
 
 // unused names segments that nothing in these files asks for. It is no error: something elsewhere may.
 func (p *parser) unused() {
-	used := map[string]bool{}
-	for _, f := range p.content.Flags {
-		for _, s := range f.References().Segments {
-			used[s] = true
-		}
-	}
-	for _, s := range p.content.Segments {
-		for _, inner := range s.References().Segments {
-			used[inner] = true
-		}
-	}
+	unused := evaluator.UnusedSegments(p.content.Flags, p.content.Segments)
 	for _, o := range p.segments {
-		if !used[o.key] {
+		if slices.Contains(unused, o.key) {
 			p.findings = append(p.findings, Finding{File: o.file, Line: o.node.Line, Object: o.name(), Rule: "segment.unused",
 				Severity: SeverityWarning, Message: "nothing in these files asks for this segment"})
 		}

@@ -86,7 +86,7 @@ func (n *Node) announce(ctx context.Context, l *leadership) {
 		if term != l.term {
 			continue
 		}
-		for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		for _, s := range n.raft().GetConfiguration().Configuration().Servers {
 			if string(s.ID) == n.id() || busy[s.ID] || !n.transport.wants(s.ID, index) {
 				continue
 			}

@@ -44,7 +44,7 @@ func (n *Node) takePart() error {
 
 // configured tells whether this server is in its own configuration.
 func (n *Node) configured() bool {
-	return slices.ContainsFunc(n.raft.GetConfiguration().Configuration().Servers, func(s raft.Server) bool { return string(s.ID) == n.id() })
+	return slices.ContainsFunc(n.raft().GetConfiguration().Configuration().Servers, func(s raft.Server) bool { return string(s.ID) == n.id() })
 }
 
 // meet keeps this node in touch by gossip: it tries the given addresses and those it remembers, for ever, as long as it

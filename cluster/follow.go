@@ -3,8 +3,6 @@ package cluster
 import (
 	"sync"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // leaderWatch lets calls to a leader end when it no longer leads: a frozen leader answers nobody, and the time of its
@@ -40,16 +38,9 @@ func (n *Node) leaderGone(id string) <-chan struct{} {
 
 // watchRaft follows who leads: it ends calls to a former leader and wakes writes that wait for a new one.
 func (n *Node) watchRaft() {
-	seen := make(chan raft.Observation, 16)
-	observer := raft.NewObserver(seen, false, func(o *raft.Observation) bool {
-		_, ok := o.Data.(raft.LeaderObservation)
-		return ok
-	})
-	n.raft.RegisterObserver(observer)
-	defer n.raft.DeregisterObserver(observer)
 	first := !n.cfg.lone()
 	look := func() {
-		_, id := n.raft.LeaderWithID()
+		_, id := n.raft().LeaderWithID()
 		if first && id != "" {
 			first = false
 			n.steady()
@@ -62,10 +53,10 @@ func (n *Node) watchRaft() {
 	defer tick.Stop()
 	for {
 		select {
-		case <-seen:
+		case <-n.seen:
 			look()
 		case <-tick.C:
-			if _, id := n.raft.LeaderWithID(); !n.leader.is(string(id)) {
+			if _, id := n.raft().LeaderWithID(); !n.leader.is(string(id)) {
 				look()
 			}
 		case <-n.ctx.Done():

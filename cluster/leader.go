@@ -73,7 +73,7 @@ func (n *Node) leadTerm(ctx context.Context) {
 		}
 		n.log.Warn("leadership could not be established", "error", err, "failures", failures)
 		if failures <= 3 {
-			if err := n.raft.LeadershipTransfer().Error(); err != nil {
+			if err := n.raft().LeadershipTransfer().Error(); err != nil {
 				n.log.Warn("leadership could not be handed on", "error", err)
 			}
 		}
@@ -87,7 +87,7 @@ func (n *Node) leadTerm(ctx context.Context) {
 // establish commits the first entry of the term and waits until it is applied here. It serves as the barrier: an entry
 // of raft's own barrier kind would never reach the state machine, and whoever waits for its index would wait for ever.
 func (n *Node) establish(ctx context.Context) (*leadership, error) {
-	term := n.raft.CurrentTerm()
+	term := n.raft().CurrentTerm()
 	state := n.cfg.Store.State()
 	command := fsm.LeaderEstablished{Term: term, ServerID: n.id(), LawLow: fsm.LawOldest, LawHigh: fsm.LawVersion}
 	if state.ClusterID() == "" {
@@ -113,7 +113,7 @@ func (n *Node) proposeOwn(ctx context.Context, c fsm.Command, at int64) error {
 		return err
 	}
 	p := fsm.Proposal{Actor: system, At: at, Command: encoded}
-	future := n.raft.Apply(p.Encode(), enqueueTimeout)
+	future := n.raft().Apply(p.Encode(), enqueueTimeout)
 	if err := n.await(ctx, future); err != nil {
 		return fmt.Errorf("%s: %w", c.Verb(), err)
 	}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -25,12 +24,7 @@ type machine struct {
 
 	halted     atomic.Bool  // an entry was beyond this binary's law: nothing may be applied after it
 	snapshotAt atomic.Int64 // unix nanoseconds of the newest snapshot
-	installs   []time.Time  // of snapshots within the last minute; only Restore uses it
 }
-
-// maxInstalls is how many snapshots a minute a follower may be sent. A follower whose log goes on beyond the leader's
-// snapshot differently is sent the same one for ever: raft drops the log on disk, but not its idea of where it ends.
-const maxInstalls = 3
 
 var errHalted = errors.New("this node met an entry it must not apply and is about to end")
 
@@ -98,21 +92,7 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		m.halted.Store(true)
 		m.fail(exitFromLaw(law))
 	}
-	m.countInstall(time.Now())
 	return err
-}
-
-// countInstall ends the process when snapshots do not help; a start from the emptied log does.
-func (m *machine) countInstall(now time.Time) {
-	recent := m.installs[:0]
-	for _, at := range append(m.installs, now) {
-		if now.Sub(at) < time.Minute {
-			recent = append(recent, at)
-		}
-	}
-	if m.installs = recent; len(recent) > maxInstalls {
-		m.fail(&ExitError{Code: ExitDisk, Detail: fmt.Sprintf("the leader sent %d snapshots within a minute and the log still does not fit; start again, which repairs it", len(recent))})
-	}
 }
 
 // snapshotAge is the time since the newest snapshot of this process, 0 before the first.

@@ -32,14 +32,14 @@ type joinAnswer struct {
 // admit is the leader's side of a join: a stranger becomes a non-voter, a known server with a new address keeps its role.
 func (n *Node) admit(ctx context.Context, r joinRequest) joinAnswer {
 	if n.lead.Load() == nil {
-		_, id := n.raft.LeaderWithID()
+		_, id := n.raft().LeaderWithID()
 		a := joinAnswer{Error: "this server does not lead", Leader: string(id)}
 		if id != "" {
 			a.Address = n.network.addressOf(string(id))
 		}
 		return a
 	}
-	servers := n.raft.GetConfiguration().Configuration().Servers
+	servers := n.raft().GetConfiguration().Configuration().Servers
 	for _, s := range servers {
 		switch {
 		case string(s.ID) == r.ServerID && string(s.Address) == r.Address:
@@ -63,7 +63,7 @@ func (n *Node) replace(ctx context.Context, old raft.Server) error {
 	if err := n.mayRemove(string(old.ID)); err != nil {
 		return fmt.Errorf("the address %s belongs to server %s, which lost its data it seems, and cannot be replaced: %w", old.Address, old.ID, err)
 	}
-	return n.change(ctx, func() raft.IndexFuture { return n.raft.RemoveServer(old.ID, 0, changeQueue) })
+	return n.change(ctx, func() raft.IndexFuture { return n.raft().RemoveServer(old.ID, 0, changeQueue) })
 }
 
 // warnOfNamesake tells of a member with the same name that is gone: most likely the same machine before it lost its disk.
@@ -81,9 +81,9 @@ func (n *Node) setServer(ctx context.Context, servers []raft.Server, id, address
 	voter := slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == id && s.Suffrage == raft.Voter })
 	return n.change(ctx, func() raft.IndexFuture {
 		if voter {
-			return n.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(address), 0, changeQueue)
+			return n.raft().AddVoter(raft.ServerID(id), raft.ServerAddress(address), 0, changeQueue)
 		}
-		return n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, changeQueue)
+		return n.raft().AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, changeQueue)
 	})
 }
 
@@ -100,7 +100,7 @@ func (n *Node) tendMembers(ctx context.Context, l *leadership) error {
 		return nil
 	}
 	now := time.Now()
-	servers := n.raft.GetConfiguration().Configuration().Servers
+	servers := n.raft().GetConfiguration().Configuration().Servers
 	for _, s := range servers {
 		if string(s.ID) == n.id() && string(s.Address) == n.network.address {
 			continue
@@ -113,7 +113,7 @@ func (n *Node) tendMembers(ctx context.Context, l *leadership) error {
 		}
 		if s.Suffrage != raft.Voter && r.healthy(now) && now.Sub(r.since) >= n.cfg.PromoteAfter && r.lag <= maxLag {
 			n.log.Info("a server has caught up and votes from now on", "server", s.ID)
-			return n.change(ctx, func() raft.IndexFuture { return n.raft.AddVoter(s.ID, s.Address, 0, changeQueue) })
+			return n.change(ctx, func() raft.IndexFuture { return n.raft().AddVoter(s.ID, s.Address, 0, changeQueue) })
 		}
 	}
 	if version, ok := n.lawForAll(servers); ok {
@@ -200,7 +200,7 @@ func (n *Node) toLeader(ctx context.Context, o order) error {
 		ctx, cancel = context.WithTimeout(ctx, orderTime)
 		defer cancel()
 	}
-	_, leader := n.raft.LeaderWithID()
+	_, leader := n.raft().LeaderWithID()
 	if n.network == nil || string(leader) == n.id() {
 		return n.obey(ctx, o)
 	}
@@ -256,7 +256,7 @@ func (n *Node) obey(ctx context.Context, o order) error {
 // findServer finds a configured server by id or name.
 func (n *Node) findServer(name string) (found raft.Server, err error) {
 	count := 0
-	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range n.raft().GetConfiguration().Configuration().Servers {
 		if string(s.ID) == name {
 			return s, nil
 		}
@@ -295,7 +295,7 @@ func (n *Node) remove(ctx context.Context, s raft.Server, force bool) error {
 	if string(s.ID) == n.id() { // a leader's last deed would be to remove itself; somebody else does it
 		return n.removeSelf(ctx, force)
 	}
-	err := n.change(ctx, func() raft.IndexFuture { return n.raft.RemoveServer(s.ID, 0, changeQueue) })
+	err := n.change(ctx, func() raft.IndexFuture { return n.raft().RemoveServer(s.ID, 0, changeQueue) })
 	if err != nil {
 		return fmt.Errorf("remove server %s: %w", s.ID, err)
 	}
@@ -305,12 +305,12 @@ func (n *Node) remove(ctx context.Context, s raft.Server, force bool) error {
 
 // removeSelf hands leadership on and asks the next leader.
 func (n *Node) removeSelf(ctx context.Context, force bool) error {
-	if err := n.await(ctx, n.raft.LeadershipTransfer()); err != nil {
+	if err := n.await(ctx, n.raft().LeadershipTransfer()); err != nil {
 		return fmt.Errorf("hand leadership on before the removal: %w", err)
 	}
 	for {
 		changed := n.changed.wait()
-		if _, id := n.raft.LeaderWithID(); id != "" && string(id) != n.id() {
+		if _, id := n.raft().LeaderWithID(); id != "" && string(id) != n.id() {
 			err := n.toLeader(ctx, order{Verb: verbRemove, ID: n.id(), Force: force})
 			var e *fsm.Error
 			if !errors.As(err, &e) || e.Kind != fsm.KindNotLeader {
@@ -330,7 +330,7 @@ func (n *Node) removeSelf(ctx context.Context, force bool) error {
 func (n *Node) mayRemove(id string) error {
 	var voters, healthy []string
 	removed := "a non-voter"
-	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range n.raft().GetConfiguration().Configuration().Servers {
 		if s.Suffrage != raft.Voter {
 			continue
 		}
@@ -361,11 +361,11 @@ func (n *Node) transfer(ctx context.Context, to raft.Server) error {
 	var f raft.Future
 	switch {
 	case to.ID == "":
-		f = n.raft.LeadershipTransfer()
+		f = n.raft().LeadershipTransfer()
 	case to.Suffrage != raft.Voter:
 		return &fsm.Error{Kind: fsm.KindInvalid, Op: verbTransfer, Target: string(to.ID), Detail: "the server does not vote yet, so it cannot lead"}
 	default:
-		f = n.raft.LeadershipTransferToServer(to.ID, to.Address)
+		f = n.raft().LeadershipTransferToServer(to.ID, to.Address)
 	}
 	if err := n.await(ctx, f); err != nil {
 		return &fsm.Error{Kind: fsm.KindNotLeader, Op: verbTransfer, Detail: "leadership was not handed on: is the server up and caught up?", Err: err}

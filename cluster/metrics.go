@@ -14,6 +14,7 @@ type metrics struct {
 	fenced    prometheus.Counter
 	abandoned prometheus.Gauge
 	offset    prometheus.Gauge
+	restarts  prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -31,6 +32,8 @@ func newMetrics() *metrics {
 			Name: "hoist_raft_abandoned_futures", Help: "Operations inside raft whose caller has left."}),
 		offset: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "hoist_clock_offset_seconds", Help: "Median of the peers' wall clocks minus this node's."}),
+		restarts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "hoist_raft_restarts_total", Help: "Times raft was started anew inside this process, because its log had parted from the leader's."}),
 	}
 }
 
@@ -49,12 +52,12 @@ func (n *Node) register(r prometheus.Registerer) error {
 		return 0
 	}
 	n.collectors = []prometheus.Collector{
-		n.metrics.fsync, n.metrics.apply, n.metrics.unknown, n.metrics.fenced, n.metrics.abandoned, n.metrics.offset,
-		gauge("hoist_raft_term", "Term of raft.", func() float64 { return float64(n.raft.CurrentTerm()) }),
-		gauge("hoist_raft_commit_index", "Highest index known to be committed.", func() float64 { return float64(n.raft.CommitIndex()) }),
+		n.metrics.fsync, n.metrics.apply, n.metrics.unknown, n.metrics.fenced, n.metrics.abandoned, n.metrics.offset, n.metrics.restarts,
+		gauge("hoist_raft_term", "Term of raft.", func() float64 { return float64(n.raft().CurrentTerm()) }),
+		gauge("hoist_raft_commit_index", "Highest index known to be committed.", func() float64 { return float64(n.raft().CommitIndex()) }),
 		gauge("hoist_raft_applied_index", "Revision of the local state.", func() float64 { return float64(n.cfg.Store.State().Index()) }),
 		gauge("hoist_raft_is_leader", "1 while this node leads.", func() float64 { return truth(n.lead.Load() != nil) }),
-		gauge("hoist_raft_has_leader", "1 while this node knows a leader.", func() float64 { _, id := n.raft.LeaderWithID(); return truth(id != "") }),
+		gauge("hoist_raft_has_leader", "1 while this node knows a leader.", func() float64 { _, id := n.raft().LeaderWithID(); return truth(id != "") }),
 		gauge("hoist_state_age_seconds", "Time since this node knew that its state was current.", func() float64 { return n.Age().Seconds() }),
 		gauge("hoist_snapshot_age_seconds", "Time since the newest snapshot of the log.", func() float64 { return n.machine.snapshotAge().Seconds() }),
 	}

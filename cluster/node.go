@@ -26,8 +26,13 @@ type Node struct {
 	disk     *logStore     // the guarded stores
 	logs     raft.LogStore // disk behind a cache of recent entries
 	machine  *machine
-	raft     *raft.Raft
-	hadState bool // the data directory was not empty at start
+	engine   atomic.Pointer[raft.Raft]
+	notify   chan bool             // raft's word on leadership
+	seen     chan raft.Observation // raft's word on who leads
+	hadState bool                  // the data directory was not empty at start
+
+	restarting sync.Mutex  // a raft is being replaced, or ended for good
+	restarts   []time.Time // within the last minute
 
 	transport *transport
 	network   *network // nil for a lone node
@@ -67,7 +72,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, fatal: make(chan error, 1), metrics: newMetrics(), met: make(chan struct{})}
+	n := &Node{cfg: cfg, fatal: make(chan error, 1), metrics: newMetrics(), met: make(chan struct{}),
+		notify: make(chan bool, 10), seen: make(chan raft.Observation, 16)}
 	n.timings, _ = cfg.Profile.timings() // complete has checked it
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.log = cfg.Logger.With("node", cfg.NodeName)
@@ -235,10 +241,12 @@ func (n *Node) Close() error {
 }
 
 func (n *Node) close() error {
-	n.closing.Store(true)
+	n.restarting.Lock()
+	n.closing.Store(true) // from here on raft is not replaced any more
+	n.restarting.Unlock()
 	n.changed.raise()
 	var errs []error
-	if n.raft != nil {
+	if n.raft() != nil {
 		n.handOn()
 		n.drain()
 	}
@@ -250,8 +258,8 @@ func (n *Node) close() error {
 	if n.network != nil {
 		errs = append(errs, n.network.leaveQuietly())
 	}
-	if n.raft != nil {
-		errs = append(errs, n.raft.Shutdown().Error())
+	if n.raft() != nil {
+		errs = append(errs, n.raft().Shutdown().Error())
 	}
 	n.wg.Wait()
 	if n.transport != nil {
@@ -275,10 +283,10 @@ func (n *Node) close() error {
 
 // handOn gives leadership to a follower; a single voter has nobody to give it to.
 func (n *Node) handOn() {
-	if n.raft.State() != raft.Leader || n.voters() < 2 {
+	if n.raft().State() != raft.Leader || n.voters() < 2 {
 		return
 	}
-	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+	if err := n.raft().LeadershipTransfer().Error(); err != nil {
 		n.log.Warn("leadership could not be handed on; the others will elect", "error", err)
 	}
 }
@@ -293,7 +301,7 @@ func (n *Node) drain() {
 
 // voters counts the voters of the latest configuration.
 func (n *Node) voters() (count int) {
-	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range n.raft().GetConfiguration().Configuration().Servers {
 		if s.Suffrage == raft.Voter {
 			count++
 		}

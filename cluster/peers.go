@@ -42,9 +42,9 @@ func (n *Node) describe() peerState {
 	leads := n.lead.Load() != nil
 	return peerState{
 		ServerID: n.id(), ClusterID: n.clusterID(), LawLow: fsm.LawOldest, LawHigh: fsm.LawVersion,
-		Term: n.raft.CurrentTerm(), Last: n.raft.LastIndex(), Applied: n.cfg.Store.State().Index(),
+		Term: n.raft().CurrentTerm(), Last: n.raft().LastIndex(), Applied: n.cfg.Store.State().Index(),
 		Leader: leads, Settled: leads && n.changes.Load() == 0,
-		Servers: n.raft.GetConfiguration().Configuration().Servers, Founders: n.founders.chosen(),
+		Servers: n.raft().GetConfiguration().Configuration().Servers, Founders: n.founders.chosen(),
 		Wall: n.cfg.Hooks.Wall().UnixMicro(),
 	}
 }
@@ -113,7 +113,7 @@ func (n *Node) watchPeers() {
 // peerIDs are the other servers of the configuration and those alive in gossip.
 func (n *Node) peerIDs() map[string]bool {
 	ids := map[string]bool{}
-	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range n.raft().GetConfiguration().Configuration().Servers {
 		ids[string(s.ID)] = true
 	}
 	for _, s := range n.network.gossip.all() {
@@ -129,7 +129,7 @@ func (n *Node) poll(id string) {
 	ctx, cancel := context.WithTimeout(n.ctx, pollTime)
 	defer cancel()
 	start, before := time.Now(), n.cfg.Hooks.Wall()
-	commit := n.raft.CommitIndex()
+	commit := n.raft().CommitIndex()
 	s, err := n.askState(ctx, id)
 	if err != nil {
 		return // its report grows old
@@ -150,7 +150,7 @@ func (n *Node) askState(ctx context.Context, id string) (s peerState, err error)
 // checkRemoved ends the process of a server that an established leader no longer counts among its servers. Only a
 // leader's word is believed: in an old log this server may well be missing from an old configuration.
 func (n *Node) checkRemoved(s peerState) {
-	if !s.Leader || !s.Settled || !n.member.Load() || s.ClusterID == "" || s.ClusterID != n.clusterID() || s.Term < n.raft.CurrentTerm() {
+	if !s.Leader || !s.Settled || !n.member.Load() || s.ClusterID == "" || s.ClusterID != n.clusterID() || s.Term < n.raft().CurrentTerm() {
 		return
 	}
 	for _, server := range s.Servers {
@@ -177,7 +177,7 @@ func (n *Node) clockCorrection() time.Duration {
 	now := time.Now()
 	var offsets []time.Duration
 	voters := 0
-	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range n.raft().GetConfiguration().Configuration().Servers {
 		if s.Suffrage != raft.Voter {
 			continue
 		}

@@ -102,7 +102,7 @@ func (n *Node) try(ctx context.Context, p *fsm.Proposal) attempt {
 	if l := n.lead.Load(); l != nil {
 		return n.applyHere(ctx, l, p)
 	}
-	switch _, id := n.raft.LeaderWithID(); string(id) {
+	switch _, id := n.raft().LeaderWithID(); string(id) {
 	case "":
 		return attempt{verdict: noLeader}
 	case n.id():
@@ -165,7 +165,7 @@ func (n *Node) applyHere(ctx context.Context, l *leadership, p *fsm.Proposal) at
 	if d, ok := ctx.Deadline(); ok {
 		timeout = max(min(timeout, time.Until(d)), time.Nanosecond)
 	}
-	future := n.raft.Apply(data, timeout)
+	future := n.raft().Apply(data, timeout)
 	err := n.await(ctx, releasing{future, func() { n.appends.leave(len(data)) }})
 	if errors.Is(err, raft.ErrAbortedByRestore) {
 		return attempt{err: &fsm.Error{Kind: fsm.KindRestored, Op: "propose", Detail: "the cluster was restored from a backup meanwhile and the write did not happen: read again, then decide", Err: err}}

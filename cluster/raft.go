@@ -38,8 +38,7 @@ const lonelyTimeout = 20 * time.Millisecond
 
 // startRaft starts raft over stores that were replayed already.
 func (n *Node) startRaft() error {
-	notify := make(chan bool, 10)
-	c := n.raftConfig(notify)
+	c := n.raftConfig(n.notify)
 	had, err := raft.HasExistingState(n.logs, n.disk, n.stores.Snapshots)
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
@@ -53,26 +52,26 @@ func (n *Node) startRaft() error {
 	case !n.hadState:
 		c.HeartbeatTimeout, c.ElectionTimeout = 3*c.HeartbeatTimeout, 3*c.ElectionTimeout
 	}
-	if n.raft, err = raft.NewRaft(c, n.machine, n.logs, n.disk, n.stores.Snapshots, n.transport); err != nil {
-		return fmt.Errorf("start raft: %w", err)
+	n.transport.installed = n.afterInstall
+	if err := n.newRaft(c); err != nil {
+		return err
 	}
-	n.transport.raft.Store(n.raft)
-	n.goes(func() { n.followLeadership(notify) })
+	n.goes(func() { n.followLeadership(n.notify) })
 	return nil
 }
 
 // steady puts the profile's timeouts in force; called at the first contact with a leader.
 func (n *Node) steady() {
-	r := n.raft.ReloadableConfig()
+	r := n.raft().ReloadableConfig()
 	r.HeartbeatTimeout, r.ElectionTimeout = n.timings.heartbeat, n.timings.heartbeat
-	if err := n.raft.ReloadConfig(r); err != nil {
+	if err := n.raft().ReloadConfig(r); err != nil {
 		n.log.Warn("raft keeps its first timeouts", "error", err)
 	}
 }
 
 // bootstrap founds a cluster of the given servers; every founder does it with the same list.
 func (n *Node) bootstrap(servers []raft.Server) error {
-	err := n.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error()
+	err := n.raft().BootstrapCluster(raft.Configuration{Servers: servers}).Error()
 	if errors.Is(err, raft.ErrCantBootstrap) { // the others were quicker and their log is here already
 		return nil
 	}

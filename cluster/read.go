@@ -118,7 +118,7 @@ func (n *Node) confirm(ctx context.Context) (uint64, error) {
 	if l := n.lead.Load(); l != nil {
 		return n.confirmHere(ctx, l)
 	}
-	_, id := n.raft.LeaderWithID()
+	_, id := n.raft().LeaderWithID()
 	if id == "" || string(id) == n.id() {
 		return 0, errNoLeader
 	}
@@ -128,14 +128,14 @@ func (n *Node) confirm(ctx context.Context) (uint64, error) {
 // confirmHere is the leader's part: the commit index, then proof that nobody else led meanwhile. The established term
 // matters: before its first entry is applied, this node's commit index may be older than what a predecessor committed.
 func (n *Node) confirmHere(ctx context.Context, l *leadership) (uint64, error) {
-	if n.raft.CurrentTerm() != l.term {
+	if n.raft().CurrentTerm() != l.term {
 		return 0, errNoLeader
 	}
-	index := n.raft.CommitIndex()
-	if err := n.await(ctx, n.raft.VerifyLeader()); err != nil {
+	index := n.raft().CommitIndex()
+	if err := n.await(ctx, n.raft().VerifyLeader()); err != nil {
 		return 0, err
 	}
-	if n.raft.CurrentTerm() != l.term {
+	if n.raft().CurrentTerm() != l.term {
 		return 0, errNoLeader
 	}
 	return index, nil

@@ -47,10 +47,10 @@ type Member struct {
 // Status describes this node and what it knows of the others. It never waits.
 func (n *Node) Status() Status {
 	state := n.cfg.Store.State()
-	_, leader := n.raft.LeaderWithID()
+	_, leader := n.raft().LeaderWithID()
 	s := Status{
 		ClusterID: n.clusterID(), ClusterName: n.cfg.ClusterName, NodeID: n.id(), NodeName: n.cfg.NodeName,
-		Leader: string(leader), Term: n.raft.CurrentTerm(), Commit: n.raft.CommitIndex(), Applied: state.Index(),
+		Leader: string(leader), Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: state.Index(),
 		Epoch: state.Epoch(), Age: n.Age(), Insecure: n.cfg.insecure(),
 	}
 	if n.network != nil {
@@ -100,9 +100,9 @@ func (n *Node) role(place string) string {
 	switch {
 	case place == roleNonVoter || place == roleGossip:
 		return place
-	case n.raft.State() == raft.Leader:
+	case n.raft().State() == raft.Leader:
 		return roleLeader
-	case n.raft.State() == raft.Candidate:
+	case n.raft().State() == raft.Candidate:
 		return "candidate"
 	}
 	return "follower"
@@ -111,11 +111,11 @@ func (n *Node) role(place string) string {
 // members lists the servers of the configuration, then those that only gossip knows.
 func (n *Node) members() []Member {
 	now := time.Now()
-	_, leader := n.raft.LeaderWithID()
+	_, leader := n.raft().LeaderWithID()
 	leads := n.lead.Load() != nil
 	var list []Member
 	known := map[string]bool{}
-	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range n.raft().GetConfiguration().Configuration().Servers {
 		m := Member{ID: string(s.ID), Role: roleVoter, PeerAddr: string(s.Address), Health: healthUnknown}
 		switch {
 		case s.Suffrage != raft.Voter:
@@ -170,7 +170,7 @@ func (n *Node) complete(m Member, leads bool, now time.Time) Member {
 
 // Snapshot writes a snapshot of the local state and shortens the log; it gives the index the newest snapshot reaches to.
 func (n *Node) Snapshot(ctx context.Context) (index uint64, err error) {
-	err = n.await(ctx, n.raft.Snapshot())
+	err = n.await(ctx, n.raft().Snapshot())
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return 0, fmt.Errorf("snapshot: %w", err)
 	}

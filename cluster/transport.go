@@ -30,9 +30,10 @@ type known struct {
 // batches of delay to every write that waits for its own follower.
 type transport struct {
 	RaftTransport
-	consumer chan raft.RPC
-	heard    func(*raft.AppendEntriesRequest) // a message of a leader arrived
-	raft     atomic.Pointer[raft.Raft]        // nil until it runs
+	consumer  chan raft.RPC
+	heard     func(*raft.AppendEntriesRequest) // a message of a leader arrived
+	installed func()                           // raft took a snapshot; the leader hears of it afterwards
+	raft      atomic.Pointer[raft.Raft]        // nil until it runs
 
 	mu     sync.Mutex
 	known  map[raft.ServerID]known
@@ -41,11 +42,13 @@ type transport struct {
 	stop chan struct{}
 	done chan struct{}
 	once sync.Once
+
+	watching sync.WaitGroup
 }
 
 func newTransport(inner RaftTransport, heard func(*raft.AppendEntriesRequest)) *transport {
 	t := &transport{RaftTransport: inner, consumer: make(chan raft.RPC), heard: heard,
-		known: map[raft.ServerID]known{}, behind: func() {}, stop: make(chan struct{}), done: make(chan struct{})}
+		known: map[raft.ServerID]known{}, behind: func() {}, installed: func() {}, stop: make(chan struct{}), done: make(chan struct{})}
 	go t.relay()
 	return t
 }
@@ -63,6 +66,9 @@ func (t *transport) relay() {
 					return
 				}
 			}
+			if _, ok := rpc.Command.(*raft.InstallSnapshotRequest); ok {
+				rpc = t.watchInstall(rpc)
+			}
 			if !t.hand(rpc) {
 				rpc.Respond(nil, raft.ErrTransportShutdown)
 				return
@@ -71,6 +77,23 @@ func (t *transport) relay() {
 			return
 		}
 	}
+}
+
+// watchInstall puts a look at raft between its answer to a snapshot and the leader.
+func (t *transport) watchInstall(rpc raft.RPC) raft.RPC {
+	answer := make(chan raft.RPCResponse, 1)
+	leader := rpc.RespChan
+	rpc.RespChan = answer
+	t.watching.Go(func() {
+		select {
+		case a := <-answer:
+			t.installed()
+			leader <- a
+		case <-t.stop:
+			leader <- raft.RPCResponse{Error: raft.ErrTransportShutdown}
+		}
+	})
+	return rpc
 }
 
 func (t *transport) hand(rpc raft.RPC) bool {
@@ -187,5 +210,6 @@ func (t *transport) Close() error {
 	t.once.Do(func() { close(t.stop) })
 	err := t.RaftTransport.Close()
 	<-t.done
+	t.watching.Wait()
 	return err
 }

@@ -1,0 +1,57 @@
+package clustertest_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hoistflags/hoist/cluster/clustertest"
+)
+
+// A leader that was cut off keeps a tail that nobody else has. When the others have cut their logs meanwhile, it is sent
+// a snapshot that ends before that tail, and raft alone would refuse what follows the snapshot for ever.
+func TestAFollowerWhoseLogPartedStartsItsRaftAnewAndCatchesUp(t *testing.T) {
+	for name, length := range map[string]int{"its tail is longer than the others' news": 300, "its tail is short": 20} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := clustertest.Start(t, clustertest.Options{Logger: talk(), SnapshotThreshold: 50, TrailingLogs: 5})
+				leader := c.WaitLeader()
+				c.WaitQuiet()
+				c.Isolate(leader)
+				var clients sync.WaitGroup
+				for i := range length {
+					clients.Go(func() { _, _ = leader.Node().Propose(within(t, 3*time.Second), put(t, fmt.Sprint("lost-", i))) })
+				}
+				clients.Wait() // appended there, and refused or unknown
+				rest := others(c, leader)
+				for i := range 120 {
+					_, err := rest[0].Node().Propose(within(t, 10*time.Second), put(t, fmt.Sprint("kept-", i)))
+					require.NoError(t, err)
+				}
+				time.Sleep(20 * time.Second) // the others have snapshots and short logs by now
+				require.Less(t, leader.State().Index(), rest[0].State().Index())
+
+				c.Network.Heal()
+				receipt, err := rest[0].Node().Propose(within(t, 10*time.Second), put(t, "after"))
+				require.NoError(t, err)
+				c.Wait("the follower catches up", 10*time.Second, func() bool { return leader.State().Index() >= receipt.Revision })
+				require.Empty(t, leader.Node().Fatal(), "the process goes on")
+				require.True(t, has(leader.State(), "after"))
+				require.False(t, has(leader.State(), "lost-1"))
+				c.WaitQuiet()
+				require.Equal(t, rest[0].State().FullHash(), leader.State().FullHash())
+
+				// It is a full member again: it can lead, and its log holds what it says.
+				require.NoError(t, c.Leader().Node().Transfer(within(t, 10*time.Second), leader.Name))
+				c.Wait("it leads", 5*time.Second, func() bool { return c.Leader() == leader })
+				_, err = leader.Node().Propose(within(t, 10*time.Second), put(t, "by-the-former"))
+				require.NoError(t, err)
+				c.WaitQuiet()
+			})
+		})
+	}
+}

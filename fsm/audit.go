@@ -57,8 +57,8 @@ func chain(previous digest, row *Audit) digest {
 func (a *Audit) appendFields(b []byte) []byte {
 	b = binary.AppendUvarint(binary.AppendUvarint(b, a.Seq), a.Index)
 	b = binary.AppendVarint(b, a.At)
-	for _, s := range [...]string{a.Actor.Kind, a.Actor.ID, a.Actor.Email, a.RequestID, a.Tenant, a.Environment,
-		a.Verb, a.Target, a.Before, a.After, a.Reason} {
+	b = appendActor(b, a.Actor)
+	for _, s := range [...]string{a.RequestID, a.Tenant, a.Environment, a.Verb, a.Target, a.Before, a.After, a.Reason} {
 		b = appendString(b, s)
 	}
 	return b

@@ -42,10 +42,22 @@ func (r *reader) bytes() []byte {
 
 func (r *reader) string() string { return string(r.bytes()) }
 
+// actor reads what appendActor wrote.
+func (r *reader) actor() Actor {
+	return Actor{Kind: r.string(), ID: r.string(), Email: r.string(), Token: r.string(), Owner: r.string()}
+}
+
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 func appendBytes(b, s []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendActor(b []byte, a Actor) []byte {
+	for _, s := range [...]string{a.Kind, a.ID, a.Email, a.Token, a.Owner} {
+		b = appendString(b, s)
+	}
+	return b
 }

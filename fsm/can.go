@@ -2,25 +2,6 @@ package fsm
 
 import "fmt"
 
-// Can says whether the actor may do verb to target; nil means yes. It is the only door: Apply asks it for every
-// operation, those inside a batch too, and the leader asks it before proposing.
-//
-// No tokens exist yet, so there is nobody to tell apart: every actor may do everything to tenants, environments, flags
-// and segments. Only what the cluster says about itself is kept for the cluster.
-func Can(_ *State, actor Actor, verb string, target Target) error {
-	if err := canRollout(actor, verb, target); err != nil {
-		return err
-	}
-	switch verb {
-	case verbLeader, verbRaiseVersion, verbChecksum, verbMoveSchedule:
-		if actor.Kind != ActorSystem {
-			return &Error{Kind: KindDenied, Op: verb, Target: target.String(),
-				Detail: fmt.Sprintf("only the cluster itself may do this, not an actor of kind %q", actor.Kind)}
-		}
-	}
-	return nil
-}
-
 // canAll asks Can for the command and for every command inside it.
 func canAll(s *State, actor Actor, c Command) error {
 	if err := Can(s, actor, c.Verb(), c.target()); err != nil {

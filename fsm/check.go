@@ -25,7 +25,7 @@ func Check(c Command) error {
 	var problems evaluator.Problems
 	if t := c.target(); t.Object != "" {
 		problems = append(problems, checkKey("/tenant", t.Tenant)...)
-		if t.Object != ObjectTenant {
+		if t.Object != ObjectTenant && t.Object != ObjectToken {
 			problems = append(problems, checkKey("/environment", t.Environment)...)
 		}
 	}
@@ -79,6 +79,12 @@ func checkBody(c Command) evaluator.Problems {
 		return checkStage(c)
 	case Commit:
 		return checkCommit(c)
+	case BootstrapToken:
+		return checkBootstrap(c)
+	case CreateToken:
+		return checkToken(c)
+	case RevokeToken:
+		return append(checkTokenID(c.ID), checkText("/reason", c.Reason, maxReason)...)
 	}
 	return checkRollout(c)
 }
@@ -141,7 +147,12 @@ func checkEnvelope(p *Proposal, c Command) error {
 	problems = append(problems, checkText("/actor/kind", p.Actor.Kind, maxActor)...)
 	problems = append(problems, checkText("/actor/id", p.Actor.ID, maxActor)...)
 	problems = append(problems, checkText("/actor/email", p.Actor.Email, maxActor)...)
+	problems = append(problems, checkText("/actor/token", p.Actor.Token, maxActor)...)
+	problems = append(problems, checkText("/actor/owner", p.Actor.Owner, maxActor)...)
 	problems = append(problems, checkText("/comment", p.Comment, maxComment)...)
+	if p.Actor.Kind == ActorBreakGlass && p.Comment == "" && reasonOf(c) == "" {
+		problems = append(problems, problem("/comment", "break-glass.reason", "breaking the glass needs a reason: say why")...)
+	}
 	if len(problems) == 0 {
 		return nil
 	}
@@ -188,4 +199,17 @@ func checkText(field, text string, limit int) evaluator.Problems {
 		}
 	}
 	return nil
+}
+
+// reasonOf is the reason a command itself carries.
+func reasonOf(c Command) string {
+	switch c := c.(type) {
+	case Kill:
+		return c.Reason
+	case MoveRollout:
+		return c.Reason
+	case KillRollouts:
+		return c.Reason
+	}
+	return ""
 }

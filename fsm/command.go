@@ -280,6 +280,8 @@ func (t Target) String() string {
 		return "the cluster"
 	case t.Object == ObjectTenant:
 		return `tenant "` + t.Key + `"`
+	case t.Object == ObjectToken:
+		return `token "` + t.Key + `" of tenant "` + t.Tenant + `"`
 	case t.Object == ObjectEnvironment:
 		return "environment " + t.Tenant + "/" + t.Environment
 	}

@@ -49,6 +49,12 @@ func (d *draft) run(c Command) error {
 		return d.createEnvironment(c)
 	case Measured:
 		return d.measured(c)
+	case BootstrapToken:
+		return d.bootstrapToken(c)
+	case CreateToken:
+		return d.createToken(c)
+	case RevokeToken:
+		return d.revokeToken(c)
 	}
 	if err := d.enter(c); err != nil {
 		return err

@@ -46,6 +46,9 @@ const (
 	typePutSchedule
 	typeDropSchedule
 	typeMoveSchedule
+	typeBootstrapToken
+	typeCreateToken
+	typeRevokeToken
 )
 
 // errIgnorable is DecodeCommand's answer to an unknown command that may be skipped.
@@ -203,6 +206,12 @@ func numberOf(c Command) uint64 {
 		return typeDropSchedule
 	case MoveSchedule:
 		return typeMoveSchedule
+	case BootstrapToken:
+		return typeBootstrapToken
+	case CreateToken:
+		return typeCreateToken
+	case RevokeToken:
+		return typeRevokeToken
 	}
 	return 0
 }
@@ -259,6 +268,12 @@ func decodeBody(number uint64, body []byte) (Command, error) {
 		return decode[DropSchedule](body)
 	case typeMoveSchedule:
 		return decode[MoveSchedule](body)
+	case typeBootstrapToken:
+		return decode[BootstrapToken](body)
+	case typeCreateToken:
+		return decode[CreateToken](body)
+	case typeRevokeToken:
+		return decode[RevokeToken](body)
 	case typeUnfreeze:
 		return decode[Unfreeze](body)
 	}

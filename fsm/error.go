@@ -18,8 +18,9 @@ const (
 	KindExists         Kind = "EXISTS"
 	KindIllegal        Kind = "ILLEGAL" // not in the phase it is in
 	KindFrozen         Kind = "FROZEN"  // the environment lets nothing rise
-	KindDenied         Kind = "DENIED"
-	KindFenced         Kind = "FENCED" // the controller's term is over
+	KindDenied         Kind = "PERM_DENIED"
+	KindUnknownToken   Kind = "AUTH_TOKEN" // the actor's token is unknown, revoked or expired
+	KindFenced         Kind = "FENCED"     // the controller's term is over
 	KindRequestReused  Kind = "VAL_REQUEST_REUSED"
 	KindRequestExpired Kind = "VAL_REQUEST_EXPIRED"
 

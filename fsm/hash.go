@@ -57,6 +57,7 @@ const (
 	leafFreeze      leafKind = 'f'
 	leafEffect      leafKind = 'X' // what an exposure serves
 	leafSchedule    leafKind = 'S' // a schedule and how far it is
+	leafToken       leafKind = 'k'
 )
 
 // leaf collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.
@@ -89,7 +90,7 @@ func (l leaf) digest(d digest) leaf {
 }
 
 func (l leaf) actor(a Actor) leaf {
-	l.b = appendString(appendString(appendString(l.b, a.Kind), a.ID), a.Email)
+	l.b = appendActor(l.b, a)
 	return l
 }
 

@@ -107,7 +107,7 @@ func (l *loader) take(kind byte, r *reader) error {
 	if (kind == recordHeader) != (l.full == "") {
 		return errors.New("the header is not the first record")
 	}
-	if (kind >= recordFlag && kind <= recordTombstone || kind >= recordEffect) && l.env == nil {
+	if ofEnvironment(kind) && l.env == nil {
 		return fmt.Errorf("a record of type %d stands outside an environment", kind)
 	}
 	switch kind {
@@ -131,6 +131,8 @@ func (l *loader) take(kind byte, r *reader) error {
 		return l.rollout(r)
 	case recordFreeze:
 		return l.freeze(r)
+	case recordToken:
+		return l.token(r)
 	case recordGrave:
 		return l.grave(r)
 	case recordTombstone:
@@ -150,6 +152,15 @@ func (l *loader) take(kind byte, r *reader) error {
 		return fmt.Errorf("record type %d is not known to this binary; start a newer release", kind)
 	}
 	return nil
+}
+
+// ofEnvironment tells which records belong to the environment before them.
+func ofEnvironment(kind byte) bool {
+	switch kind {
+	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordGrave, recordTombstone, recordRollout, recordFreeze:
+		return true
+	}
+	return false
 }
 
 func (l *loader) header(r *reader) error {

@@ -120,7 +120,7 @@ func (l *loader) versions(r *reader) []*version {
 }
 
 func (l *loader) actor(r *reader) Actor {
-	return Actor{Kind: l.intern(r), ID: l.intern(r), Email: l.intern(r)}
+	return Actor{Kind: l.intern(r), ID: l.intern(r), Email: l.intern(r), Token: l.intern(r), Owner: l.intern(r)}
 }
 
 func (l *loader) intern(r *reader) string {

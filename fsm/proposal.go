@@ -6,15 +6,32 @@ import (
 	"fmt"
 )
 
-// Actor is who acts. Until tokens exist doors name {Kind: "anonymous"}, or what the caller says of itself.
+// Actor is who acts: a person, and the token that let them in. Without a token it is what the caller says of itself, at
+// a door that was opened on purpose.
 type Actor struct {
-	Kind  string `json:"kind"` // user, token, system, anonymous
+	Kind  string `json:"kind"` // user, break-glass, system, anonymous
 	ID    string `json:"id,omitempty"`
 	Email string `json:"email,omitempty"`
+	Token string `json:"token,omitempty"` // id of the token; empty for the system and at a door without tokens
+	Owner string `json:"owner,omitempty"` // user whom the token belongs to
 }
 
-// ActorSystem is the kind of the cluster itself.
-const ActorSystem = "system"
+// The kinds of actors. What a token may is a matter of the token; these are for those who read who did it.
+const (
+	ActorSystem     = "system"      // the cluster itself
+	ActorUser       = "user"        // a person
+	ActorBreakGlass = "break-glass" // a person with the token for emergencies
+	ActorAnonymous  = "anonymous"   // nobody said
+)
+
+// SamePerson tells whether two actors count as one when several people have to agree: the same acting user, or one that
+// owns the token the other came with, so that a second token or a gateway of one's own makes no second person.
+func SamePerson(a, b Actor) bool {
+	if a.ID == "" && b.ID == "" {
+		return a.Kind == b.Kind && a.Token == b.Token
+	}
+	return a.ID == b.ID || a.ID != "" && a.ID == b.Owner || b.ID != "" && b.ID == a.Owner
+}
 
 // Proposal is a command on its way to the leader and into the log.
 type Proposal struct {
@@ -60,7 +77,7 @@ const (
 
 // Encode gives the bytes of a log entry: version, bits, then length-prefixed fields.
 func (p *Proposal) Encode() []byte {
-	b := make([]byte, 0, 64+len(p.RequestID)+len(p.Actor.ID)+len(p.Actor.Email)+len(p.Comment)+len(p.Command))
+	b := make([]byte, 0, 96+len(p.RequestID)+len(p.Actor.ID)+len(p.Actor.Email)+len(p.Actor.Owner)+len(p.Comment)+len(p.Command))
 	var bits byte
 	if p.ControllerTerm != 0 {
 		bits |= proposalHasTerm
@@ -69,7 +86,7 @@ func (p *Proposal) Encode() []byte {
 		bits |= proposalHasExpected
 	}
 	b = append(b, proposalVersion, bits)
-	for _, s := range []string{p.RequestID, p.Actor.Kind, p.Actor.ID, p.Actor.Email, p.Comment} {
+	for _, s := range []string{p.RequestID, p.Actor.Kind, p.Actor.ID, p.Actor.Email, p.Actor.Token, p.Actor.Owner, p.Comment} {
 		b = appendString(b, s)
 	}
 	b = binary.AppendVarint(b, p.At)
@@ -88,7 +105,7 @@ func DecodeProposal(data []byte) (*Proposal, error) {
 		return nil, errors.New("proposal: unknown version or bits; this binary does not know them")
 	}
 	bits, r := data[1], reader{rest: data[2:]}
-	p := &Proposal{RequestID: r.string(), Actor: Actor{Kind: r.string(), ID: r.string(), Email: r.string()}, Comment: r.string(), At: r.varint()}
+	p := &Proposal{RequestID: r.string(), Actor: r.actor(), Comment: r.string(), At: r.varint()}
 	if bits&proposalHasTerm != 0 {
 		p.ControllerTerm = r.uvarint()
 	}

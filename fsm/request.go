@@ -96,10 +96,11 @@ func (t *requestTable) change(now int64, key string, row *requestRow, dropped fu
 	t.order = append(t.order, key)
 }
 
-// requestKey is 16 bytes of the hash of who asked under which id.
+// requestKey is 16 bytes of the hash of who asked under which id. The token is part of who: users of two tenants may have
+// the same name.
 func requestKey(a Actor, id string) string {
 	b := make([]byte, 0, 160)
-	for _, s := range []string{a.Kind, a.ID, id} {
+	for _, s := range []string{a.Kind, a.ID, a.Token, id} {
 		b = appendString(b, s)
 	}
 	h := sha256.Sum256(b)

@@ -180,16 +180,3 @@ func checkRollout(c Command) evaluator.Problems {
 	}
 	return nil
 }
-
-// canRollout keeps the pilot's moves for the pilot.
-func canRollout(actor Actor, verb string, target Target) error {
-	switch verb {
-	case verbMeasured, MoveRollout{Move: MoveAdvance}.Verb(), MoveRollout{Move: MoveRollback}.Verb(), MoveRollout{Move: MoveHold}.Verb(),
-		MoveRollout{Move: MoveContinue}.Verb(), MoveRollout{Move: MoveLand}.Verb(), MoveRollout{Move: MoveStall}.Verb():
-		if actor.Kind != ActorSystem {
-			return &Error{Kind: KindDenied, Op: verb, Target: target.String(),
-				Detail: "only the controller of the cluster moves a rollout this way; people promote, pause, skip or abort it"}
-		}
-	}
-	return nil
-}

@@ -247,7 +247,7 @@ func (m *move) overrule(by Actor) {
 // approve counts distinct people, of whom none is the starter.
 func (m *move) approve(c MoveRollout) error {
 	by := m.d.proposal.Actor
-	same := func(a Actor) bool { return a.Kind == by.Kind && a.ID == by.ID }
+	same := func(a Actor) bool { return SamePerson(a, by) }
 	if same(m.r.By) {
 		return &Error{Kind: KindDenied, Op: c.Verb(), Target: c.target().String(),
 			Detail: "whoever started a rollout cannot approve it; ask somebody else, or promote it, which is recorded as such"}

@@ -35,6 +35,7 @@ const (
 	recordRollout
 	recordFreeze
 	recordSchedule // an exposure whose effect follows from the schedule and how far it is
+	recordToken
 )
 
 // writer counts and checksums what it writes; the first error stays.
@@ -88,7 +89,10 @@ func (w *writer) bytes(b []byte) *writer {
 	return w
 }
 
-func (w *writer) actor(a Actor) *writer { return w.strings(a.Kind, a.ID, a.Email) }
+func (w *writer) actor(a Actor) *writer {
+	w.body = appendActor(w.body, a)
+	return w
+}
 
 // Save writes the state. It reads nothing but this immutable value, so it may run beside Apply.
 func (s *State) Save(to io.Writer) error {
@@ -102,6 +106,7 @@ func (s *State) Save(to io.Writer) error {
 			e.save(w)
 		}
 	}
+	s.saveTokens(w)
 	s.saveRows(w)
 	w.end(recordEnd)
 	if w.err == nil {

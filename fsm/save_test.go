@@ -107,6 +107,7 @@ func sampleLog(t *testing.T) *node {
 	n.do(fsm.Freeze{Scope: dev, Reason: "sample", For: 60_000})
 	n.do(fsm.Unfreeze{Scope: dev})
 	n.refuse(fsm.KindNotFound, fsm.DeleteFlag{Scope: dev, Key: "x"})
+	n.sampleTokens()
 	system := fsm.Actor{Kind: fsm.ActorSystem}
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.RaiseVersion{Version: 1})}).Err)
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.Checksum{Index: 4096, Hash: "00"})}).Err)

@@ -29,6 +29,7 @@ type State struct {
 	tenants          []*tenant // sorted by key
 	requests         requestTable
 	audit            auditTail
+	tokens           tokenTable
 	staged           []*stagedChange // in the order of their first part
 	domain           sum             // what people declared and switched
 	rest             sum             // stamps, versions, requests, stages

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"slices"
 	"sync"
@@ -169,7 +168,7 @@ func (b *applyBench) evaluate(ctx context.Context, work func() error) ([]time.Du
 	times, errs := make([][]time.Duration, len(b.children)), make([]error, len(b.children))
 	var all sync.WaitGroup
 	for i, c := range b.children {
-		all.Go(func() { times[i], errs[i] = paced(ctx, c.http, request) })
+		all.Go(func() { times[i], errs[i] = target{addr: c.http}.paced(ctx, request) })
 	}
 	err := work()
 	cancel()
@@ -180,9 +179,9 @@ func (b *applyBench) evaluate(ctx context.Context, work func() error) ([]time.Du
 	return slices.Concat(times...), nil
 }
 
-func paced(ctx context.Context, addr string, request []byte) ([]time.Duration, error) {
-	var dialer net.Dialer
-	connection, err := dialer.DialContext(ctx, "tcp", addr)
+// paced asks every two milliseconds until ctx ends.
+func (t target) paced(ctx context.Context, request []byte) ([]time.Duration, error) {
+	connection, err := t.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +195,7 @@ func paced(ctx context.Context, addr string, request []byte) ([]time.Duration, e
 		if _, err := connection.Write(request); err != nil {
 			return nil, err
 		}
-		if _, err := readAnswer(reader, io.Discard); err != nil {
+		if _, err := t.readAnswer(reader, io.Discard); err != nil {
 			return nil, err
 		}
 		times = append(times, time.Since(from))

@@ -142,7 +142,7 @@ func startBareCluster(ctx context.Context, dir string) (target, func(), error) {
 	request := rawPost("/", "application/octet-stream", make([]byte, 100)) // about what a small command takes in the log
 	for end := time.Now().Add(bareProcessStart); time.Now().Before(end) && ctx.Err() == nil; {
 		for _, addr := range addresses[demoNodes:] {
-			t := target{name: "baseline: bare raft, 3 nodes", addr: addr, requests: func(int) [][]byte { return [][]byte{request} }}
+			t := target{name: "baseline: bare raft, 3 nodes", addr: addr, base: true, requests: func(int) [][]byte { return [][]byte{request} }}
 			if _, err := t.once(ctx); err == nil {
 				return t, stop, nil
 			}

@@ -9,7 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http/httputil"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,20 +68,12 @@ type fanned struct {
 }
 
 func (a *app) benchFanout(ctx context.Context, sizes []int, flags, rounds int) (err error) {
-	dir, err := os.MkdirTemp("", "hoist-bench-")
-	if err != nil {
-		return fmt.Errorf("making a folder for the benchmark: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	children, err := newChildren(dir, 1)
+	children, stop, err := startBenchServers(1)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, stop()) }()
 	server := children[0]
-	if err := server.start(gossipOf(children)); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, server.stop()) }()
 	key, err := a.loadMany(ctx, server.node, flags)
 	if err != nil {
 		return err
@@ -131,16 +123,8 @@ func (a *app) showFanned(all []fanned) error {
 
 // loadMany fills the environment and returns the key of its first flag.
 func (a *app) loadMany(ctx context.Context, n *node, count int) (first string, err error) {
-	if err := awaitLeader(ctx, n); err != nil {
-		return "", err
-	}
 	content := manyFlags(count)
-	manifest := manifestOf(content)
-	a.timeout = 5 * time.Minute
-	_, err = send(ctx, a, &writing{}, func(ctx context.Context, o *hoistv1.WriteOptions) (*hoistv1.ApplyResponse, error) {
-		return n.manifest.Apply(ctx, &hoistv1.ApplyRequest{Environment: defaultEnvironment, Manifest: manifest, Write: o})
-	})
-	return content.Flags[0].Key, err
+	return content.Flags[0].Key, a.loadContent(ctx, n, content)
 }
 
 // used is what a server has used so far.
@@ -303,31 +287,12 @@ func (c *crowd) measure(ctx context.Context, server *child, rounds int) (fanned,
 	}
 	var times, last []time.Duration
 	for range rounds {
-		c.on = !c.on
-		now := &spread{times: make([]time.Duration, len(c.all)), arrived: make(chan struct{})}
-		now.pending.Store(int64(len(c.all)))
-		now.sent = time.Now()
-		c.now.Store(now)
-		_, err := server.node.flags.SetEnabled(ctx, &hoistv1.SetEnabledRequest{
-			Environment: defaultEnvironment, Key: c.key, Enabled: c.on,
-		})
+		_, arrived, err := c.change(ctx, server)
 		if err != nil {
 			return fanned{}, err
 		}
-		select {
-		case <-now.arrived:
-		case <-time.After(30 * time.Second):
-			return fanned{}, fmt.Errorf("%d of %d subscribers did not hear of a change within 30 s", now.pending.Load(), len(c.all))
-		case <-ctx.Done():
-			return fanned{}, ctx.Err()
-		}
-		slowest := time.Duration(0)
-		for _, t := range now.times {
-			slowest = max(slowest, t)
-		}
-		times, last = append(times, now.times...), append(last, slowest)
+		times, last = append(times, arrived...), append(last, slices.Max(arrived))
 	}
-	c.now.Store(nil)
 	after, err := server.usage(ctx)
 	if err != nil {
 		return fanned{}, err

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httputil"
 	"strconv"
 	"sync"
 	"time"
@@ -18,6 +21,9 @@ import (
 type target struct {
 	name     string
 	addr     string
+	tls      string // name to expect in the certificate; empty: no TLS
+	status   int    // of the answers; 0: 200
+	base     bool   // others are compared with it
 	requests func(client int) [][]byte
 }
 
@@ -25,20 +31,36 @@ type target struct {
 type burst struct {
 	perSecond float64
 	latency   quantiles
+	times     []time.Duration
 }
 
 // rawPost is a complete HTTP/1.1 request.
 func rawPost(path, contentType string, body []byte) []byte {
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
-		path, contentType, len(body), body)
+	return rawPostWith("", path, contentType, body)
 }
 
-// pump keeps one request in flight on each of the connections for the given time.
-func (t target) pump(ctx context.Context, clients int, length time.Duration) (burst, error) {
+// rawPostWith is rawPost with more header lines, each with its end.
+func rawPostWith(header, path, contentType string, body []byte) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\n%sContent-Length: %d\r\n\r\n%s",
+		path, contentType, header, len(body), body)
+}
+
+func (t target) dial(ctx context.Context) (net.Conn, error) {
+	var dialer net.Dialer
+	if t.tls == "" {
+		return dialer.DialContext(ctx, "tcp", t.addr)
+	}
+	secure := tls.Dialer{NetDialer: &dialer, Config: &tls.Config{ServerName: t.tls, MinVersion: tls.VersionTLS12}}
+	return secure.DialContext(ctx, "tcp", t.addr)
+}
+
+// pump keeps one request in flight on each of the connections for the given time. With a rate, each connection sends at
+// fixed moments instead, and a time counts from the moment at which the request was due: a server that stalls is not
+// spared the requests that would have arrived meanwhile.
+func (t target) pump(ctx context.Context, clients int, length time.Duration, rate int) (burst, error) {
 	connections := make([]net.Conn, clients)
 	for i := range connections {
-		var dialer net.Dialer
-		connection, err := dialer.DialContext(ctx, "tcp", t.addr)
+		connection, err := t.dial(ctx)
 		if err != nil {
 			return burst{}, err
 		}
@@ -48,34 +70,62 @@ func (t target) pump(ctx context.Context, clients int, length time.Duration) (bu
 	var all sync.WaitGroup
 	times, errs := make([][]time.Duration, clients), make([]error, clients)
 	start := time.Now()
-	end := start.Add(length)
+	pace := &pace{start: start, end: start.Add(length)}
+	if rate > 0 {
+		pace.every = time.Duration(clients) * time.Second / time.Duration(rate)
+	}
 	for i, connection := range connections {
-		all.Go(func() { times[i], errs[i] = pumpOne(ctx, connection, t.requests(i), end) })
+		all.Go(func() {
+			mine := *pace
+			mine.start = start.Add(mine.every * time.Duration(i) / time.Duration(clients)) // they take turns
+			times[i], errs[i] = t.pumpOne(ctx, connection, t.requests(i), &mine)
+		})
 	}
 	all.Wait()
 	took := time.Since(start)
 	if err := errors.Join(errs...); err != nil {
 		return burst{}, err
 	}
-	var together []time.Duration
+	b := burst{}
 	for _, list := range times {
-		together = append(together, list...)
+		b.times = append(b.times, list...)
 	}
-	return burst{perSecond: float64(len(together)) / took.Seconds(), latency: quantilesOf(together)}, ctx.Err()
+	b.perSecond, b.latency = float64(len(b.times))/took.Seconds(), quantilesOf(b.times)
+	return b, ctx.Err()
 }
 
-func pumpOne(ctx context.Context, connection net.Conn, requests [][]byte, end time.Time) ([]time.Duration, error) {
-	reader := bufio.NewReaderSize(connection, 8<<10)
+// pace says when the requests of one connection are due.
+type pace struct {
+	start, end time.Time
+	every      time.Duration // 0: as soon as the one before is answered
+}
+
+// due waits for the moment of request number turn and returns it; false when there is none.
+func (p *pace) due(turn int) (time.Time, bool) {
+	if p.every == 0 {
+		now := time.Now()
+		return now, now.Before(p.end)
+	}
+	at := p.start.Add(p.every * time.Duration(turn))
+	if !at.Before(p.end) {
+		return at, false
+	}
+	time.Sleep(time.Until(at))
+	return at, true
+}
+
+func (t target) pumpOne(ctx context.Context, connection net.Conn, requests [][]byte, p *pace) ([]time.Duration, error) {
+	reader := bufio.NewReaderSize(connection, 32<<10)
 	var times []time.Duration
 	for turn := 0; ctx.Err() == nil; turn++ {
-		from := time.Now()
-		if !from.Before(end) {
+		from, ok := p.due(turn)
+		if !ok {
 			break
 		}
 		if _, err := connection.Write(requests[turn%len(requests)]); err != nil {
 			return nil, err
 		}
-		if _, err := readAnswer(reader, io.Discard); err != nil {
+		if _, err := t.readAnswer(reader, io.Discard); err != nil {
 			return nil, err
 		}
 		times = append(times, time.Since(from))
@@ -83,53 +133,87 @@ func pumpOne(ctx context.Context, connection net.Conn, requests [][]byte, end ti
 	return times, nil
 }
 
-// once asks once and returns the body of the answer.
-func (t target) once(ctx context.Context) ([]byte, error) {
-	var dialer net.Dialer
-	connection, err := dialer.DialContext(ctx, "tcp", t.addr)
+// answered is one answer: its body, and its ETag if it has one.
+type answered struct {
+	body []byte
+	etag string
+}
+
+// once asks once.
+func (t target) once(ctx context.Context) (answered, error) {
+	connection, err := t.dial(ctx)
 	if err != nil {
-		return nil, err
+		return answered{}, err
 	}
 	defer func() { _ = connection.Close() }() // the answer is here
 	if _, err := connection.Write(t.requests(0)[0]); err != nil {
-		return nil, err
+		return answered{}, err
 	}
 	var body bytes.Buffer
-	_, err = readAnswer(bufio.NewReader(connection), &body)
-	return body.Bytes(), err
+	etag, err := t.readAnswer(bufio.NewReader(connection), &body)
+	return answered{body.Bytes(), etag}, err
 }
 
-// readAnswer reads one HTTP/1.1 response with a Content-Length; net/http's own client would cost more than the server.
-func readAnswer(r *bufio.Reader, body io.Writer) (int64, error) {
+// readAnswer reads one HTTP/1.1 response; net/http's own client would cost more than the server.
+func (t target) readAnswer(r *bufio.Reader, body io.Writer) (etag string, err error) {
 	status, err := r.ReadSlice('\n')
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	ok := bytes.HasPrefix(status, []byte("HTTP/1.1 200"))
-	line := string(bytes.TrimSpace(status[:min(len(status), 40)]))
-	length := int64(-1)
-	for {
-		header, err := r.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		header = bytes.TrimSpace(header)
-		if len(header) == 0 {
-			break
-		}
-		if name, value, found := bytes.Cut(header, []byte(":")); found && bytes.EqualFold(name, []byte("Content-Length")) {
-			if length, err = strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64); err != nil {
-				return 0, err
-			}
-		}
+	code, line := 0, ""
+	if len(status) > 12 {
+		code, _ = strconv.Atoi(string(status[9:12])) // what is no number is no status that was asked for
 	}
-	if length < 0 {
-		return 0, fmt.Errorf("the server sent no Content-Length (%s)", line)
+	expected := code == t.status || code == http.StatusOK && t.status == 0
+	if !expected {
+		line = string(bytes.TrimSpace(status[:min(len(status), 60)]))
 	}
-	if !ok {
+	length, chunked, etag, err := readHeader(r)
+	switch {
+	case err != nil:
+		return "", err
+	case !expected:
 		var text bytes.Buffer
-		_, _ = io.CopyN(&text, r, min(length, 300)) // the status alone is an answer too
-		return 0, fmt.Errorf("the server answered %s: %s", line, text.String())
+		_, _ = io.CopyN(&text, r, min(max(length, 0), 300)) // the status alone is an answer too
+		return "", fmt.Errorf("the server answered %s: %s", line, text.String())
+	case code == http.StatusNotModified:
+		return etag, nil
+	case chunked:
+		if _, err := io.Copy(body, httputil.NewChunkedReader(r)); err != nil {
+			return "", err
+		}
+		_, err = r.Discard(len("\r\n")) // what follows the last chunk, when there are no trailers
+		return etag, err
+	case length < 0:
+		return "", errors.New("the server sent neither Content-Length nor chunks")
+	case body == io.Discard:
+		_, err = r.Discard(int(length))
+		return etag, err
 	}
-	return io.CopyN(body, r, length)
+	_, err = io.CopyN(body, r, length)
+	return etag, err
+}
+
+// readHeader reads up to the empty line. length is -1 when none is told.
+func readHeader(r *bufio.Reader) (length int64, chunked bool, etag string, err error) {
+	for length = -1; ; {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return 0, false, "", err
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			return length, chunked, etag, nil
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch value = bytes.TrimSpace(value); {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.ParseInt(string(value), 10, 64); err != nil {
+				return 0, false, "", err
+			}
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			chunked = bytes.EqualFold(value, []byte("chunked"))
+		case bytes.EqualFold(name, []byte("ETag")):
+			etag = string(value)
+		}
+	}
 }

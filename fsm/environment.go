@@ -17,6 +17,7 @@ type Environment struct {
 	flags             *evaluator.Index[*item] // by folded key: keys that differ only in case meet here
 	segments          *evaluator.Index[*item]
 	exposures         *evaluator.Index[[]Exposure]   // by flag key
+	past              *evaluator.Index[[]*standing]  // by flag key, see past.go
 	referrers         *evaluator.Index[*referrerSet] // by node name, see reference.go
 	graves            *evaluator.Index[[]*version]   // histories of deleted items, by node name
 	graveOrder        []string                       // oldest first
@@ -41,6 +42,7 @@ func newEnvironment(tenant, key, name, epoch string, created uint64) *Environmen
 		flags:     &evaluator.Index[*item]{},
 		segments:  &evaluator.Index[*item]{},
 		exposures: &evaluator.Index[[]Exposure]{},
+		past:      &evaluator.Index[[]*standing]{},
 		referrers: &evaluator.Index[*referrerSet]{},
 		graves:    &evaluator.Index[[]*version]{},
 		rollouts:  &evaluator.Index[*Rollout]{},

@@ -58,6 +58,7 @@ const (
 	leafEffect      leafKind = 'X' // what an exposure serves
 	leafSchedule    leafKind = 'S' // a schedule and how far it is
 	leafToken       leafKind = 'k'
+	leafStanding    leafKind = 'p' // what stood beside a flag from a revision on
 )
 
 // leaf collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.

@@ -127,6 +127,8 @@ func (l *loader) take(kind byte, r *reader) error {
 		return l.effect(r)
 	case recordSchedule:
 		return l.schedule(r)
+	case recordStanding:
+		return l.standing(r)
 	case recordRollout:
 		return l.rollout(r)
 	case recordFreeze:

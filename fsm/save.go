@@ -36,6 +36,7 @@ const (
 	recordFreeze
 	recordSchedule // an exposure whose effect follows from the schedule and how far it is
 	recordToken
+	recordStanding // what stood beside a flag from a revision on
 )
 
 // writer counts and checksums what it writes; the first error stays.
@@ -171,6 +172,7 @@ func (e *Environment) save(w *writer) {
 			}
 			w.strings(x.Flag, x.Owner).numbers(x.Revision).time(x.At).actor(x.By).strings(x.Reason).end(recordExposure)
 		}
+		e.savePast(w, r.Key)
 	}
 	e.saveRollouts(w)
 	for _, node := range e.graveOrder {

@@ -189,6 +189,7 @@ func (w *flusher) exposures() {
 		} else {
 			w.env.exposures = w.env.exposures.With(t.key, t.exposures, w.state.index)
 		}
+		w.remember(t)
 		if t.now != nil && t.switched != "" { // a rollout that moved has a row of its own
 			w.audit(t, t.switched, t.now, t.now, t.reason)
 		}

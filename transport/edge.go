@@ -123,6 +123,10 @@ func (e *edge) Current(context.Context) error {
 		Detail: "an edge cannot read linearizably; name a min_revision, or ask a server"}
 }
 
+func (e *edge) Past(fsm.Scope, string, uint64) (*evaluator.Snapshot, error) {
+	return nil, &fsm.Error{Kind: KindUnimplemented, Op: "look back", Detail: "an edge does not hold the past; ask a server"}
+}
+
 func (e *edge) Missing(scope fsm.Scope) error {
 	if r := e.replicas[scope]; r != nil {
 		return &fsm.Error{Kind: KindNotReady, Detail: "this edge has nothing to serve yet: " + waitsFor(r.Status())}

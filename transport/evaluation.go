@@ -124,6 +124,11 @@ func (s evaluationService) Explain(ctx context.Context, r *hoistv1.ExplainReques
 		return nil, err
 	}
 	snapshot := who.place.live.Snapshot()
+	if r.GetAt() != 0 {
+		if snapshot, err = s.source.Past(who.place.scope, r.GetKey(), r.GetAt()); err != nil {
+			return nil, err
+		}
+	}
 	flag, _, ok := snapshot.Flag(r.GetKey())
 	if !ok || flag.Archived() {
 		return nil, evaluationError(r.GetKey(), evaluator.Result{ErrorCode: evaluator.ErrorFlagNotFound})

@@ -17,6 +17,8 @@ type source interface {
 	At(scope fsm.Scope) (epoch string, revision uint64)
 	// Await returns when everything up to revision is served.
 	Await(ctx context.Context, scope fsm.Scope, revision uint64) error
+	// Past is what a flag depended on at an older revision.
+	Past(scope fsm.Scope, flag string, revision uint64) (*evaluator.Snapshot, error)
 	// Age is how long ago the position was known to be current.
 	Age(scope fsm.Scope) time.Duration
 	// Current returns when what is served is at least as new as the call.
@@ -58,6 +60,19 @@ func (c core) Missing(scope fsm.Scope) error {
 		return err
 	}
 	return notReady()
+}
+
+func (c core) Past(scope fsm.Scope, flag string, revision uint64) (*evaluator.Snapshot, error) {
+	state := c.store.State()
+	e, err := environment(state, scope)
+	if err != nil {
+		return nil, err
+	}
+	if revision > state.Index() {
+		return nil, &fsm.Error{Kind: fsm.KindBehind, Op: "look back", Revision: state.Index(),
+			Detail: "revision " + formatRevision(revision) + " has not come yet; the newest here is " + formatRevision(state.Index())}
+	}
+	return e.Past(flag, revision)
 }
 
 func (c core) Health() (ok bool, detail string, age time.Duration) {

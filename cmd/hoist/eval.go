@@ -18,6 +18,7 @@ type evaluation struct {
 	pairs          []string
 	file           string
 	explain, watch bool
+	at             uint64
 }
 
 func (a *app) evalCommand() *cobra.Command {
@@ -31,6 +32,7 @@ name:string=5 forces text, and number, boolean and json can be forced the same w
 		Example: `  hoist eval new-checkout -c targetingKey=user-1
   hoist eval new-checkout -c targetingKey=user-1 -c country=DE -c build:string=42 --explain
   hoist eval --context-file context.json -o json
+  hoist eval new-checkout -c targetingKey=user-1 --at 4711
   hoist eval new-checkout -c targetingKey=user-1 --watch`,
 		Args: between(0, "KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,6 +44,9 @@ name:string=5 forces text, and number, boolean and json can be forced the same w
 			if err != nil {
 				return err
 			}
+			if e.at != 0 && (len(args) == 0 || e.watch) {
+				return usage(cmd, "--at needs a KEY, and does not go with --watch")
+			}
 			if e.watch {
 				return a.watchEvaluations(cmd.Context(), n, about, args)
 			}
@@ -52,8 +57,8 @@ name:string=5 forces text, and number, boolean and json can be forced the same w
 				return usage(cmd, "--explain needs a KEY")
 			case len(args) == 0:
 				return a.evaluateAll(ctx, n, about)
-			case e.explain:
-				return a.explain(ctx, n, about, args[0])
+			case e.explain || e.at != 0:
+				return a.explain(ctx, n, about, args[0], e)
 			}
 			return a.evaluate(ctx, n, about, args[0])
 		},
@@ -62,6 +67,7 @@ name:string=5 forces text, and number, boolean and json can be forced the same w
 	f.StringArrayVarP(&e.pairs, "attribute", "c", nil, "attribute of the context, name=value; repeat for more")
 	f.StringVar(&e.file, "context-file", "", "context as a JSON or YAML object; - reads standard input")
 	f.BoolVar(&e.explain, "explain", false, "show every step: why, and why not")
+	f.Uint64Var(&e.at, "at", 0, "answer as of this older revision, as far as the versions it depends on are held")
 	f.BoolVarP(&e.watch, "watch", "w", false, "keep going: print what changes for this context")
 	return a.printing(a.scoped(a.completesFlags(c)), listFormats...)
 }
@@ -152,15 +158,15 @@ func evaluationsView(all []*hoistv1.Evaluation) view {
 	return v
 }
 
-// explain prints the answer and, below it, every step that led there.
-func (a *app) explain(ctx context.Context, n *node, about *structpb.Struct, key string) error {
-	got, err := n.eval.Explain(ctx, &hoistv1.ExplainRequest{Environment: n.environment, Key: key, Context: about})
+// explain prints the answer and, below it if asked for, every step that led there.
+func (a *app) explain(ctx context.Context, n *node, about *structpb.Struct, key string, e *evaluation) error {
+	got, err := n.eval.Explain(ctx, &hoistv1.ExplainRequest{Environment: n.environment, Key: key, Context: about, At: e.at})
 	if err != nil {
 		return err
 	}
 	v := evaluationsView([]*hoistv1.Evaluation{got.GetEvaluation()})
 	v.message = got
-	if err := a.show(v); err != nil || a.output == "json" || a.output == "yaml" || a.output == "name" {
+	if err := a.show(v); err != nil || !e.explain || a.output == "json" || a.output == "yaml" || a.output == "name" {
 		return err
 	}
 	fmt.Fprintln(a.stdout)

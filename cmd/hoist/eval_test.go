@@ -51,6 +51,21 @@ func TestExplainSaysWhyAndWhyNot(t *testing.T) {
 	refuses(t, exitUsage, "--explain needs a KEY", "eval", "--explain")
 }
 
+func TestAnOlderRevisionAnswersAsItDid(t *testing.T) {
+	dev(t, shop)
+	var killed struct{ Receipt struct{ Revision string } }
+	require.NoError(t, json.Unmarshal([]byte(does(t, "flag", "kill", "payments-v2", "-o", "json")), &killed))
+	revision := killed.Receipt.Revision
+	does(t, "flag", "unkill", "payments-v2")
+	ask := []string{"eval", "new-checkout", "-c", "targetingKey=user-7"}
+	require.Contains(t, does(t, ask...), "TARGETING_MATCH")
+	require.Contains(t, does(t, append(ask, "--at", revision)...), "PREREQUISITE_FAILED")
+	require.Contains(t, does(t, append(ask, "--at", revision, "--explain")...), "prerequisite payments-v2")
+	refuses(t, exitNotFound, "the oldest version held", append(ask, "--at", "1")...)
+	refuses(t, exitTimeout, "has not come yet", append(ask, "--at", "99999999")...)
+	refuses(t, exitUsage, "--at needs a KEY", "eval", "--at", revision)
+}
+
 func TestAllFlagsForAContextFromAFile(t *testing.T) {
 	dev(t, shop)
 	path := file(t, "context.yaml", "targetingKey: user-1\ncountry: DE\n")

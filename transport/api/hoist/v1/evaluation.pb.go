@@ -371,11 +371,14 @@ func (x *EvaluateAllResponse) GetPosition() *Position {
 }
 
 type ExplainRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Context       *structpb.Struct       `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
-	Read          *ReadOptions           `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Key         string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Context     *structpb.Struct       `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
+	// Answer as of this older revision; 0: as of now. not_found when the versions it depends on are not held any more.
+	// Only servers hold the past, edges do not.
+	At            uint64       `protobuf:"varint,4,opt,name=at,proto3" json:"at,omitempty"`
+	Read          *ReadOptions `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,6 +432,13 @@ func (x *ExplainRequest) GetContext() *structpb.Struct {
 		return x.Context
 	}
 	return nil
+}
+
+func (x *ExplainRequest) GetAt() uint64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
 }
 
 func (x *ExplainRequest) GetRead() *ReadOptions {
@@ -951,11 +961,12 @@ const file_hoist_v1_evaluation_proto_rawDesc = "" +
 	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"}\n" +
 	"\x13EvaluateAllResponse\x126\n" +
 	"\vevaluations\x18\x01 \x03(\v2\x14.hoist.v1.EvaluationR\vevaluations\x12.\n" +
-	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\xa2\x01\n" +
+	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\xb2\x01\n" +
 	"\x0eExplainRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x121\n" +
-	"\acontext\x18\x03 \x01(\v2\x17.google.protobuf.StructR\acontext\x12)\n" +
+	"\acontext\x18\x03 \x01(\v2\x17.google.protobuf.StructR\acontext\x12\x0e\n" +
+	"\x02at\x18\x04 \x01(\x04R\x02at\x12)\n" +
 	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"\xa4\x01\n" +
 	"\x0fExplainResponse\x124\n" +
 	"\n" +

@@ -50,8 +50,8 @@ func (l *Lossy) WriteTo(b []byte, to string) (time.Time, error) {
 	if target == nil {
 		return now, nil
 	}
-	f, _ := l.port.network.fault(l.port.name, target.port.name)
-	if f.Cut || l.port.network.chance(f.Drop) {
+	f, _ := l.port.network.fault(l.port.name, target.port.name, Gossip)
+	if l.port.network.stands(l.port.name, target.port.name) || f.Cut || l.port.network.chance(f.Drop) {
 		return now, nil
 	}
 	packet := &memberlist.Packet{Buf: append([]byte(nil), b...), From: address(l.address()), Timestamp: now}
@@ -74,7 +74,7 @@ func (l *Lossy) DialTimeout(to string, timeout time.Duration) (net.Conn, error) 
 	if target == nil {
 		return nil, fmt.Errorf("dial %s: %w", to, errUnreachable)
 	}
-	return l.port.connect(target.port, target.streams, timeout)
+	return l.port.connect(target.port, target.streams, Gossip, timeout)
 }
 
 // Shutdown implements memberlist.Transport.

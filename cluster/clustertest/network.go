@@ -18,6 +18,24 @@ type Fault struct {
 	Jitter    time.Duration // up to this much more, at random, so messages overtake each other
 	Duplicate float64       // share of raft calls delivered twice
 	CutAfter  int64         // snapshots break off after so many bytes
+	Only      Protocol      // what it happens to; empty: everything
+}
+
+// Protocol is what a message belongs to.
+type Protocol string
+
+// The protocols between nodes; Raft stands for the peer protocol too.
+const (
+	Raft   Protocol = "raft"
+	Gossip Protocol = "gossip"
+)
+
+// of is the fault as a protocol feels it.
+func (f Fault) of(p Protocol) Fault {
+	if f.Only != "" && f.Only != p {
+		return Fault{}
+	}
+	return f
 }
 
 type edge struct{ from, to string }
@@ -27,15 +45,16 @@ type Network struct {
 	mu      sync.Mutex
 	random  *rand.Rand
 	faults  map[edge]Fault
-	changed chan struct{}     // closed at every change of faults
-	ports   map[string]*port  // by peer address
-	gossips map[string]*Lossy // by gossip address
+	paused  map[string]chan struct{} // closed when the pause is over
+	changed chan struct{}            // closed at every change of faults
+	ports   map[string]*port         // by peer address
+	gossips map[string]*Lossy        // by gossip address
 	timeout time.Duration
 }
 
 // NewNetwork makes a network without faults; seed decides what is lost.
 func NewNetwork(seed uint64) *Network {
-	return &Network{random: rand.New(rand.NewPCG(seed, 1)), faults: map[edge]Fault{}, changed: make(chan struct{}),
+	return &Network{random: rand.New(rand.NewPCG(seed, 1)), faults: map[edge]Fault{}, paused: map[string]chan struct{}{}, changed: make(chan struct{}),
 		ports: map[string]*port{}, gossips: map[string]*Lossy{}, timeout: time.Second}
 }
 
@@ -67,11 +86,15 @@ func (n *Network) Partition(all []string, groups ...[]string) {
 	n.wake()
 }
 
-// Heal removes every fault.
+// Heal removes every fault and ends every pause.
 func (n *Network) Heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.faults)
+	for _, gate := range n.paused {
+		close(gate)
+	}
+	clear(n.paused)
 	n.wake()
 }
 
@@ -80,10 +103,10 @@ func (n *Network) wake() {
 	n.changed = make(chan struct{})
 }
 
-func (n *Network) fault(from, to string) (Fault, <-chan struct{}) {
+func (n *Network) fault(from, to string, p Protocol) (Fault, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.faults[edge{from, to}], n.changed
+	return n.faults[edge{from, to}].of(p), n.changed
 }
 
 func (n *Network) chance(share float64) bool {
@@ -108,14 +131,54 @@ func (n *Network) delay(f Fault) {
 }
 
 // pass carries one message, or says that it is lost.
-func (n *Network) pass(from, to string) bool {
-	f, _ := n.fault(from, to)
+func (n *Network) pass(from, to string, p Protocol) bool {
+	n.standStill(from, to)
+	f, _ := n.fault(from, to, p)
 	if f.Cut || n.chance(f.Drop) {
 		return false
 	}
 	n.delay(f)
-	f, _ = n.fault(from, to) // cut while it was under way?
+	n.standStill(from, to)
+	f, _ = n.fault(from, to, p) // cut while it was under way?
 	return !f.Cut
+}
+
+// Pause lets a node stand still: what it sends and what is sent to it waits, and arrives late.
+func (n *Network) Pause(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.paused[name] == nil {
+		n.paused[name] = make(chan struct{})
+	}
+}
+
+// Resume ends a pause.
+func (n *Network) Resume(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.paused[name] != nil {
+		close(n.paused[name])
+		delete(n.paused, name)
+	}
+}
+
+// stands tells whether one of the nodes is paused.
+func (n *Network) stands(a, b string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.paused[a] != nil || n.paused[b] != nil
+}
+
+// standStill waits until none of the nodes is paused.
+func (n *Network) standStill(names ...string) {
+	for _, name := range names {
+		n.mu.Lock()
+		gate := n.paused[name]
+		n.mu.Unlock()
+		if gate != nil {
+			<-gate
+		}
+	}
 }
 
 var errUnreachable = errors.New("clustertest: unreachable")
@@ -189,13 +252,13 @@ func (p *port) dial(to string, timeout time.Duration) (net.Conn, error) {
 	if target == nil {
 		return nil, fmt.Errorf("dial %s: %w", to, errUnreachable)
 	}
-	return p.connect(target, target.accepted, timeout)
+	return p.connect(target, target.accepted, Raft, timeout)
 }
 
 // connect makes a stream to target and hands its far end over.
-func (p *port) connect(target *port, accept chan<- net.Conn, timeout time.Duration) (net.Conn, error) {
+func (p *port) connect(target *port, accept chan<- net.Conn, protocol Protocol, timeout time.Duration) (net.Conn, error) {
 	fail := fmt.Errorf("dial %s: %w", target.address, errUnreachable)
-	if !p.network.pass(p.name, target.name) || !p.network.pass(target.name, p.name) {
+	if !p.network.pass(p.name, target.name, protocol) || !p.network.pass(target.name, p.name, protocol) {
 		select {
 		case <-time.After(timeout):
 		case <-p.closed:
@@ -203,7 +266,7 @@ func (p *port) connect(target *port, accept chan<- net.Conn, timeout time.Durati
 		return nil, fail
 	}
 	near, far := net.Pipe()
-	ours, theirs := p.hold(near, target.name), target.hold(far, p.name)
+	ours, theirs := p.hold(near, target.name, protocol), target.hold(far, p.name, protocol)
 	if ours == nil || theirs == nil {
 		return nil, errors.Join(fail, near.Close(), far.Close())
 	}
@@ -218,7 +281,7 @@ func (p *port) connect(target *port, accept chan<- net.Conn, timeout time.Durati
 }
 
 // hold remembers a stream, so that a crash breaks it.
-func (p *port) hold(c net.Conn, peer string) *stream {
+func (p *port) hold(c net.Conn, peer string, protocol Protocol) *stream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
@@ -226,7 +289,7 @@ func (p *port) hold(c net.Conn, peer string) *stream {
 		return nil
 	default:
 	}
-	s := &stream{Conn: c, port: p, peer: peer}
+	s := &stream{Conn: c, port: p, peer: peer, protocol: protocol}
 	p.conns[s] = struct{}{}
 	return s
 }
@@ -234,16 +297,18 @@ func (p *port) hold(c net.Conn, peer string) *stream {
 // stream is one end of a connection.
 type stream struct {
 	net.Conn
-	port *port
-	peer string
+	port     *port
+	peer     string
+	protocol Protocol
 }
 
 // stallTime is how long a stream waits for a cut to heal before it breaks.
 const stallTime = 10 * time.Second
 
 func (s *stream) Write(b []byte) (int, error) {
+	s.port.network.standStill(s.port.name, s.peer)
 	for {
-		f, changed := s.port.network.fault(s.port.name, s.peer)
+		f, changed := s.port.network.fault(s.port.name, s.peer, s.protocol)
 		if !f.Cut {
 			s.port.network.delay(Fault{Delay: f.Delay}) // no jitter: a stream keeps its order
 			return s.Conn.Write(b)

@@ -118,8 +118,8 @@ func call[Q, A any](t *FaultTransport, id raft.ServerID, target raft.ServerAddre
 		}
 		return errLost
 	}
-	f, _ := n.fault(t.port.name, p.name)
-	if !n.pass(t.port.name, p.name) {
+	f, _ := n.fault(t.port.name, p.name, Raft)
+	if !n.pass(t.port.name, p.name, Raft) {
 		return lost()
 	}
 	if content != nil && f.CutAfter > 0 && int64(len(content)) > f.CutAfter {
@@ -134,7 +134,7 @@ func call[Q, A any](t *FaultTransport, id raft.ServerID, target raft.ServerAddre
 	if err != nil {
 		return err
 	}
-	if !n.pass(p.name, t.port.name) {
+	if !n.pass(p.name, t.port.name, Raft) {
 		return lost()
 	}
 	if answer.Error != nil {

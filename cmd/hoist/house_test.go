@@ -70,6 +70,8 @@ var house = []room{
 		"github.com/armon/go-metrics", // raft's and memberlist's own measurements
 		// only for `bench writes`, whose baseline is a bare raft loop
 		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "go.etcd.io/bbolt", "github.com/hashicorp/go-hclog"}},
+	{folder: "chaos", house: []string{"evaluator", "fsm", "cluster", "rollout", "transport"}, foreign: []string{
+		connect, "github.com/anishathalye/porcupine"}},
 }
 
 // impure is what a file of the law must not import itself. fmt pulls in os, so only direct imports count.

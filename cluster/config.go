@@ -19,16 +19,17 @@ import (
 
 // Config says how a node runs. The zero value with a Store is a lone node in memory.
 type Config struct {
-	ClusterName     string // label of the gossip, default "hoist"
-	NodeName        string // for people; default the host name
-	DataDir         string // empty: everything in memory
-	PeerAddr        string // listen address host:port; empty together with GossipAddr for a lone node without any port
-	PeerAdvertise   string // what others dial; default what PeerAddr bound
-	GossipAddr      string // listen address host:port, TCP and UDP
-	GossipAdvertise string // IP:port others gossip to; default what GossipAddr bound
-	APIAddr         string // advertised to members, for redirects and `hoist cluster members`
-	GossipKey       []byte // 16, 24 or 32 bytes; needed beyond loopback unless Insecure
-	Insecure        bool   // allow addresses beyond loopback without a key
+	ClusterName     string   // label of the gossip, default "hoist"
+	NodeName        string   // for people; default the host name
+	DataDir         string   // empty: everything in memory
+	LogStore        LogStore // of the data directory; empty: the one it has, bolt for a new one
+	PeerAddr        string   // listen address host:port; empty together with GossipAddr for a lone node without any port
+	PeerAdvertise   string   // what others dial; default what PeerAddr bound
+	GossipAddr      string   // listen address host:port, TCP and UDP
+	GossipAdvertise string   // IP:port others gossip to; default what GossipAddr bound
+	APIAddr         string   // advertised to members, for redirects and `hoist cluster members`
+	GossipKey       []byte   // 16, 24 or 32 bytes; needed beyond loopback unless Insecure
+	Insecure        bool     // allow addresses beyond loopback without a key
 	Join            []string
 	BootstrapExpect int     // voters that found the cluster together; 0: join only
 	Profile         Profile // default ProfileLAN
@@ -103,6 +104,11 @@ func (c *Config) complete() error {
 	}
 	if _, err := c.Profile.timings(); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	switch c.LogStore {
+	case "", LogBolt, LogWAL:
+	default:
+		return fmt.Errorf("%w: log store %q is unknown: use %q or %q", ErrConfig, c.LogStore, LogBolt, LogWAL)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

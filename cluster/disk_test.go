@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -39,9 +40,15 @@ func TestBeyondLoopbackAKeyIsNeeded(t *testing.T) {
 }
 
 func TestASnapshotAndTheLogAfterItAreServedAgain(t *testing.T) {
+	for _, log := range []cluster.LogStore{cluster.LogBolt, cluster.LogWAL} {
+		t.Run(string(log), func(t *testing.T) { snapshotAndLog(t, log) })
+	}
+}
+
+func snapshotAndLog(t *testing.T, log cluster.LogStore) {
 	dir := t.TempDir()
 	config := func(store *fsm.Store) cluster.Config {
-		return cluster.Config{Store: store, DataDir: dir, TrailingLogs: 1, Logger: logger()}
+		return cluster.Config{Store: store, DataDir: dir, LogStore: log, TrailingLogs: 1, Logger: logger()}
 	}
 	store := fsm.NewStore()
 	node, err := cluster.Open(t.Context(), config(store))
@@ -62,6 +69,43 @@ func TestASnapshotAndTheLogAfterItAreServedAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, again.State().FullHash())
 	require.NoError(t, node.Close())
+}
+
+func TestADataDirectoryKeepsTheLogStoreItWasMadeWith(t *testing.T) {
+	open := func(dir string, log cluster.LogStore) error {
+		node, err := cluster.Open(t.Context(), cluster.Config{Store: fsm.NewStore(), DataDir: dir, LogStore: log, Logger: logger()})
+		if err != nil {
+			return err
+		}
+		_, err = node.Propose(t.Context(), put(t, "a"))
+		require.NoError(t, err)
+		return node.Close()
+	}
+	for _, made := range []cluster.LogStore{"", cluster.LogBolt, cluster.LogWAL} {
+		dir, kept, other := t.TempDir(), cluster.LogBolt, cluster.LogWAL
+		if made == cluster.LogWAL {
+			kept, other = other, kept
+		}
+		require.NoError(t, open(dir, made))
+		err := open(dir, other)
+		require.ErrorIs(t, err, cluster.ErrConfig)
+		require.ErrorContains(t, err, fmt.Sprintf("keeps its log in %s, not in %s", kept, other))
+		require.ErrorContains(t, err, "hoist cluster remove")
+		require.NoError(t, open(dir, ""))
+		require.NoError(t, open(dir, kept))
+	}
+	require.ErrorContains(t, open(t.TempDir(), "paper"), `log store "paper" is unknown`)
+}
+
+func TestADataDirectoryInUseIsRefused(t *testing.T) {
+	for _, log := range []cluster.LogStore{cluster.LogBolt, cluster.LogWAL} {
+		dir := t.TempDir()
+		node, err := cluster.Open(t.Context(), cluster.Config{Store: fsm.NewStore(), DataDir: dir, LogStore: log, Logger: logger()})
+		require.NoError(t, err)
+		_, err = cluster.Open(t.Context(), cluster.Config{Store: fsm.NewStore(), DataDir: dir, Logger: logger()})
+		require.ErrorContains(t, err, "is in use by another hoist process")
+		require.NoError(t, node.Close())
+	}
 }
 
 func TestOneRegistryServesOneNodeAtATime(t *testing.T) {

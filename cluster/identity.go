@@ -20,6 +20,8 @@ type identity struct {
 	ServerID  string `json:"server_id"`
 	ClusterID string `json:"cluster_id,omitempty"` // empty until known
 	Law       int    `json:"law"`                  // highest cluster_version the data directory has seen
+
+	LogStore LogStore `json:"log_store,omitempty"` // what keeps the log; empty: bolt
 }
 
 // tombstone says that the server was removed for good.
@@ -29,34 +31,42 @@ type tombstone struct {
 	Revision  uint64 `json:"revision"`
 }
 
-// loadIdentity reads node.json, or makes a new identity in an empty directory.
-func loadIdentity(files Files) (identity, error) {
+// loadIdentity reads node.json, or makes a new identity in an empty directory, whose log is kept by log.
+func loadIdentity(files Files, log LogStore) (identity, error) {
+	id, made, err := readIdentity(files)
+	if err != nil || made {
+		return id, err
+	}
+	id = identity{ServerID: uuid.NewString(), Law: fsm.LawOldest, LogStore: log}
+	return id, id.save(files)
+}
+
+// readIdentity reads node.json; made is false in an empty directory.
+func readIdentity(files Files) (id identity, made bool, err error) {
 	if data, err := readOptional(files, removedFile); err != nil {
-		return identity{}, fmt.Errorf("read %s: %w", removedFile, err)
+		return identity{}, false, fmt.Errorf("read %s: %w", removedFile, err)
 	} else if data != nil {
 		var t tombstone
 		if err := json.Unmarshal(data, &t); err != nil {
-			return identity{}, fmt.Errorf("read %s: %w", removedFile, err)
+			return identity{}, false, fmt.Errorf("read %s: %w", removedFile, err)
 		}
-		return identity{}, &ExitError{Code: ExitRemoved, Detail: fmt.Sprintf(
+		return identity{}, false, &ExitError{Code: ExitRemoved, Detail: fmt.Sprintf(
 			"server %s was removed from cluster %s at revision %d; to join again start with an empty data directory, which gives it a new id", t.ServerID, t.ClusterID, t.Revision)}
 	}
 	data, err := readOptional(files, identityFile)
 	if err != nil {
-		return identity{}, fmt.Errorf("read %s: %w", identityFile, err)
+		return identity{}, false, fmt.Errorf("read %s: %w", identityFile, err)
 	}
 	if data == nil {
-		id := identity{ServerID: uuid.NewString(), Law: fsm.LawOldest}
-		return id, id.save(files)
+		return identity{}, false, nil
 	}
-	var id identity
 	if err := json.Unmarshal(data, &id); err != nil {
-		return identity{}, fmt.Errorf("read %s: %w", identityFile, err)
+		return identity{}, false, fmt.Errorf("read %s: %w", identityFile, err)
 	}
 	if id.ServerID == "" {
-		return identity{}, fmt.Errorf("read %s: server_id is missing; restore the file, or start with an empty data directory to join anew", identityFile)
+		return identity{}, false, fmt.Errorf("read %s: server_id is missing; restore the file, or start with an empty data directory to join anew", identityFile)
 	}
-	return id, id.checkLaw()
+	return id, true, id.checkLaw()
 }
 
 // checkLaw refuses what a newer release wrote: applying it by an older law would let the states diverge.

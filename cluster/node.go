@@ -107,17 +107,18 @@ func (n *Node) open() error {
 }
 
 func (n *Node) openStores() (err error) {
+	var log LogStore
 	switch {
 	case n.cfg.Hooks.Stores != nil:
 		n.stores = n.cfg.Hooks.Stores
 	case n.cfg.DataDir == "":
 		n.stores = MemoryStores()
 	default:
-		if n.stores, err = openDisk(n.cfg.DataDir, n.raftLog); err != nil {
+		if n.stores, log, err = openDisk(n.cfg.DataDir, n.cfg.LogStore, n.raftLog); err != nil {
 			return err
 		}
 	}
-	id, err := loadIdentity(n.stores.Files)
+	id, err := loadIdentity(n.stores.Files, log)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,11 +32,63 @@ type Files interface {
 	WriteFile(name string, data []byte) error
 }
 
-// openDisk opens (or makes) a data directory. The log file's lock keeps a second process out.
-func openDisk(dir string, logger hclog.Logger) (*Stores, error) {
+// LogStore names what keeps raft's log on disk. A data directory remembers the one it was made with.
+type LogStore string
+
+// LogBolt is raft-boltdb: one file, two syncs for each append. LogWAL is raft-wal: files that are only appended to, one
+// sync. Term and vote are in the bolt file either way, whose lock also keeps a second process out of the directory.
+const (
+	LogBolt LogStore = "bolt"
+	LogWAL  LogStore = "wal"
+)
+
+// openDisk opens (or makes) a data directory. asked is the log a new directory gets, bolt if empty, and the one an old
+// directory must have.
+func openDisk(dir string, asked LogStore, logger hclog.Logger) (stores *Stores, kind LogStore, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, "", fmt.Errorf("data directory: %w", err)
 	}
+	bolt, err := openBolt(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	stores = &Stores{Log: bolt, Stable: bolt, Files: directory(dir), Close: bolt.Close}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stores.Close())
+		}
+	}()
+	if stores.Snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, 3, logger); err != nil {
+		return nil, "", fmt.Errorf("open the snapshots in %s: %w", dir, err)
+	}
+	if kind, err = keptLog(dir, asked); err != nil || kind == LogBolt {
+		return stores, kind, err
+	}
+	log, err := openSegments(dir, segmentSize, logger)
+	if err != nil {
+		return nil, "", err
+	}
+	stores.Log, stores.Close = log, func() error { return errors.Join(log.Close(), bolt.Close()) }
+	return stores, kind, nil
+}
+
+// keptLog is the log that the data directory has, or shall get. The directory must be locked.
+func keptLog(dir string, asked LogStore) (LogStore, error) {
+	id, made, err := readIdentity(directory(dir))
+	switch kept := cmp.Or(id.LogStore, LogBolt); {
+	case err != nil:
+		return "", err
+	case !made:
+		return cmp.Or(asked, LogBolt), nil
+	case asked != "" && asked != kept:
+		return "", fmt.Errorf("%w: data directory %s keeps its log in %s, not in %s: leave the log store as it is, or take this server out of the cluster "+
+			"(hoist cluster remove %s) and start it with an empty data directory, which it fills from the others", ErrConfig, dir, kept, asked, id.ServerID)
+	default:
+		return kept, nil
+	}
+}
+
+func openBolt(dir string) (*raftboltdb.BoltStore, error) {
 	bolt, err := raftboltdb.New(raftboltdb.Options{
 		Path: filepath.Join(dir, "raft.db"),
 		BoltOptions: &bbolt.Options{
@@ -51,11 +104,7 @@ func openDisk(dir string, logger hclog.Logger) (*Stores, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, 3, logger)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the snapshots in %s: %w", dir, err), bolt.Close())
-	}
-	return &Stores{Log: bolt, Stable: bolt, Snapshots: snapshots, Files: directory(dir), Close: bolt.Close}, nil
+	return bolt, nil
 }
 
 // directory is Files on a real disk.

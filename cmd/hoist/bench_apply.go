@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hoistflags/hoist/cluster"
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
@@ -91,17 +92,8 @@ func (a *app) benchApply(ctx context.Context, rounds int, content fsm.Content) (
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, c := range children {
-			err = errors.Join(err, c.stop())
-		}
-	}()
-	for _, c := range children {
-		if err := c.start(gossipOf(children)); err != nil {
-			return err
-		}
-	}
-	target, err := writeTarget(ctx, children)
+	defer func() { err = errors.Join(err, stopAll(children)) }()
+	target, err := writeTarget(ctx, children, cluster.LogBolt)
 	if err != nil {
 		return err
 	}

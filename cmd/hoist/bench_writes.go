@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/hoistflags/hoist/cluster"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 	"github.com/hoistflags/hoist/transport/api/hoist/v1/hoistv1connect"
 )
@@ -20,8 +22,8 @@ func (a *app) benchWritesCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "writes", Short: "Enable and disable flags on a 3-node cluster, with 1 and with 64 clients",
 		Long: `Start three server processes on loopback and enable and disable flags through the API of the leader: with one client, then with 64, each on
-a flag of its own. The baseline is three processes with nothing but raft and raft-boltdb, with the same raft settings, whose leader appends
-the body of an HTTP POST and answers when it is committed. Both clusters run at the same time and are asked in turns.`,
+a flag of its own. Two such clusters run, one for each --log-store. The baseline is three processes with nothing but raft and raft-boltdb, with the same raft settings, whose leader appends
+the body of an HTTP POST and answers when it is committed. All clusters run at the same time and are asked in turns.`,
 		Example: "  hoist bench writes --compare-baseline", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := b.check(cmd); err != nil {
@@ -40,26 +42,21 @@ func (a *app) benchWrites(ctx context.Context, b *benchmark) (err error) {
 		return fmt.Errorf("making a folder for the benchmark: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	a.talk("starting 3 servers …")
-	children, err := newChildren(dir, demoNodes)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		for _, c := range children {
-			err = errors.Join(err, c.stop())
-		}
-	}()
-	for _, c := range children {
-		if err := c.start(gossipOf(children)); err != nil {
+	var targets []target
+	for _, log := range []cluster.LogStore{cluster.LogBolt, cluster.LogWAL} {
+		a.talk("starting 3 servers that keep their log in %s …", log)
+		children, err := newChildren(filepath.Join(dir, string(log)), demoNodes)
+		if err != nil {
 			return err
 		}
+		defer func() { _ = stopAll(children) }() // measured is measured
+		t, err := writeTarget(ctx, children, log)
+		if err != nil {
+			return err
+		}
+		t.name += ", log in " + string(log)
+		targets = append(targets, t)
 	}
-	hoist, err := writeTarget(ctx, children)
-	if err != nil {
-		return err
-	}
-	targets := []target{hoist}
 	if b.compare {
 		a.talk("starting 3 bare raft nodes …")
 		bare, stop, err := startBareCluster(ctx, dir)
@@ -80,8 +77,21 @@ func (a *app) benchWrites(ctx context.Context, b *benchmark) (err error) {
 	return a.showMeasured(all)
 }
 
-// writeTarget creates the flags and finds the leader.
-func writeTarget(ctx context.Context, children []*child) (target, error) {
+func stopAll(children []*child) (err error) {
+	for _, c := range children {
+		err = errors.Join(err, c.stop())
+	}
+	return err
+}
+
+// writeTarget starts the servers, creates the flags and finds the leader.
+func writeTarget(ctx context.Context, children []*child, log cluster.LogStore) (target, error) {
+	for _, c := range children {
+		c.log = string(log)
+		if err := c.start(gossipOf(children)); err != nil {
+			return target{}, err
+		}
+	}
 	if err := awaitLeader(ctx, children[0].node); err != nil {
 		return target{}, err
 	}

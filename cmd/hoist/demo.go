@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hoistflags/hoist/cluster"
 	"github.com/hoistflags/hoist/examples"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
@@ -21,6 +22,7 @@ type rehearsal struct {
 	duration  time.Duration
 	rate      int
 	killEvery time.Duration
+	log       string // --log-store of the servers
 
 	children  []*child
 	traffic   *traffic
@@ -60,6 +62,9 @@ The exit code is 0 if both canaries ended as they should, no more users than the
 			if r.rate < 1 || r.killEvery < time.Second {
 				return usage(cmd, "--rate must be at least 1 and --kill-every at least 1s")
 			}
+			if r.log != string(cluster.LogBolt) && r.log != string(cluster.LogWAL) {
+				return usage(cmd, "--log-store must be bolt or wal")
+			}
 			return a.rehearse(cmd.Context(), r)
 		},
 	}
@@ -68,6 +73,7 @@ The exit code is 0 if both canaries ended as they should, no more users than the
 	f.DurationVar(&r.duration, "duration", 0, "end after this long (0: with Ctrl-C)")
 	f.IntVar(&r.rate, "rate", 2000, "evaluations per second")
 	f.DurationVar(&r.killEvery, "kill-every", 4*time.Second, "time between a recovery and the next kill")
+	f.StringVar(&r.log, "log-store", string(cluster.LogBolt), "what the servers keep their logs in: bolt or wal")
 	return a.printing(c, "table", "json")
 }
 
@@ -107,6 +113,7 @@ func (a *app) rehearse(ctx context.Context, r *rehearsal) (err error) {
 func (a *app) raiseCluster(ctx context.Context, r *rehearsal) error {
 	a.talk("starting %d servers …", len(r.children))
 	for _, c := range r.children {
+		c.log = r.log
 		if err := c.start(gossipOf(r.children)); err != nil {
 			return err
 		}

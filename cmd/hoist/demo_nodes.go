@@ -22,7 +22,8 @@ type child struct {
 	name               string
 	http, peer, gossip string
 	dir                string
-	node               *node // connection to it
+	log                string // the --log-store of a new node
+	node               *node  // connection to it
 
 	lives   atomic.Int64  // how often it was started; tells answers of one process from those of the next
 	highest atomic.Uint64 // highest revision that an evaluation answer of this process carried
@@ -81,16 +82,16 @@ func (c *child) start(join []string) error {
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	log, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	output, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the log of %s: %w", c.name, err)
 	}
-	defer func() { _ = log.Close() }() // the child has its own descriptor
+	defer func() { _ = output.Close() }() // the child has its own descriptor
 	process := exec.Command(self, "server", "--stop-with-stdin", "--http", c.http, "--peer", c.peer, "--gossip", c.gossip,
-		"--node-name", c.name, "--cluster-name", "hoist-demo", "--data-dir", filepath.Join(c.dir, "data"),
+		"--node-name", c.name, "--cluster-name", "hoist-demo", "--data-dir", filepath.Join(c.dir, "data"), "--log-store", c.log,
 		"--bootstrap-expect", fmt.Sprint(len(join)), "--join", strings.Join(join, ","))
 	process.Env = demoEnvironment()
-	process.Stdout, process.Stderr = log, log
+	process.Stdout, process.Stderr = output, output
 	ownGroup(process)
 	leash, err := process.StdinPipe()
 	if err != nil {

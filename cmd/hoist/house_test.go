@@ -48,7 +48,7 @@ var house = []room{
 	{folder: "fsm", house: []string{"evaluator"}, foreign: []string{semver, strictJSON}, pure: true},
 	{folder: "fsm/manifest", house: []string{"fsm", "evaluator"}, foreign: []string{yaml, strictJSON}},
 	{folder: "cluster", house: []string{"fsm"}, foreign: []string{
-		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "go.etcd.io/bbolt", "github.com/hashicorp/memberlist",
+		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "go.etcd.io/bbolt", "github.com/hashicorp/raft-wal", "github.com/hashicorp/memberlist",
 		"github.com/hashicorp/go-hclog", "github.com/klauspost/compress", prometheus, uuid}},
 	{folder: "cluster/clustertest", house: []string{"cluster", "fsm", "evaluator"}, foreign: []string{
 		"github.com/hashicorp/raft", "github.com/hashicorp/memberlist"}}, // whose transports it replaces

@@ -82,7 +82,7 @@ func (a *app) serve(ctx context.Context, s settings) error {
 		return err
 	}
 	running, err := open(ctx, s.HTTP, cluster.Config{
-		ClusterName: s.ClusterName, NodeName: s.NodeName, DataDir: s.DataDir,
+		ClusterName: s.ClusterName, NodeName: s.NodeName, DataDir: s.DataDir, LogStore: cluster.LogStore(s.LogStore),
 		PeerAddr: s.Peer, PeerAdvertise: s.PeerAdvertise, GossipAddr: s.Gossip, GossipAdvertise: s.GossipAdvertise,
 		APIAddr: s.HTTPAdvertise, GossipKey: key, Insecure: s.Insecure, Join: s.Join, BootstrapExpect: s.BootstrapExpect,
 		Profile: cluster.Profile(s.Profile), Version: version, Logger: logger, Registerer: registry,

@@ -29,6 +29,7 @@ type settings struct {
 	PeerAdvertise   string   `koanf:"peer_advertise"`
 	GossipAdvertise string   `koanf:"gossip_advertise"`
 	DataDir         string   `koanf:"data_dir"`
+	LogStore        string   `koanf:"log_store"`
 	NodeName        string   `koanf:"node_name"`
 	ClusterName     string   `koanf:"cluster_name"`
 	Join            []string `koanf:"join"`
@@ -56,6 +57,7 @@ func serverOptions() []option {
 		{"peer_advertise", "", "address other nodes reach the peer port at (default: the one listened on)"},
 		{"gossip_advertise", "", "address other nodes reach gossip at (default: the one listened on)"},
 		{"data_dir", "./hoist-data", "where log, snapshots and node id live"},
+		{"log_store", "", "what keeps the log: bolt, or wal, which takes more writes (default: what data_dir was made with, bolt for a new one)"},
 		{"node_name", "", "name shown to people (default: host name)"},
 		{"cluster_name", "hoist", "name of the cluster; nodes of another name are ignored"},
 		{"join", []string{}, "gossip addresses of any members, repeatable or separated by commas"},
@@ -248,6 +250,9 @@ func (s *settings) check() error {
 	if s.Profile != string(cluster.ProfileLAN) && s.Profile != string(cluster.ProfileWAN) {
 		return failed("--profile lan", "profile: %q is neither lan nor wan", s.Profile)
 	}
+	if s.LogStore != "" && s.LogStore != string(cluster.LogBolt) && s.LogStore != string(cluster.LogWAL) {
+		return failed("--log-store wal", "log_store: %q is neither bolt nor wal", s.LogStore)
+	}
 	if _, err := logLevel(s.LogLevel); err != nil {
 		return err
 	}
@@ -313,7 +318,7 @@ func (s *settings) values() map[string]any {
 	return map[string]any{
 		"http": s.HTTP, "peer": s.Peer, "gossip": s.Gossip,
 		"http_advertise": s.HTTPAdvertise, "peer_advertise": s.PeerAdvertise, "gossip_advertise": s.GossipAdvertise,
-		"data_dir": s.DataDir, "node_name": s.NodeName, "cluster_name": s.ClusterName, "join": s.Join,
+		"data_dir": s.DataDir, "log_store": s.LogStore, "node_name": s.NodeName, "cluster_name": s.ClusterName, "join": s.Join,
 		"bootstrap_expect": s.BootstrapExpect, "profile": s.Profile, "gossip_key_file": s.GossipKeyFile,
 		"insecure": s.Insecure, "insecure_no_auth": s.InsecureNoAuth, "log_level": s.LogLevel,
 	}

@@ -85,6 +85,8 @@ func checkBody(c Command) evaluator.Problems {
 		return checkToken(c)
 	case RevokeToken:
 		return append(checkTokenID(c.ID), checkText("/reason", c.Reason, maxReason)...)
+	case SettleNotices:
+		return checkSettled(c)
 	}
 	return checkRollout(c)
 }

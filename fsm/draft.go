@@ -55,6 +55,8 @@ func (d *draft) run(c Command) error {
 		return d.createToken(c)
 	case RevokeToken:
 		return d.revokeToken(c)
+	case SettleNotices:
+		return d.settle(c)
 	}
 	if err := d.enter(c); err != nil {
 		return err

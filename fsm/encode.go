@@ -49,6 +49,7 @@ const (
 	typeBootstrapToken
 	typeCreateToken
 	typeRevokeToken
+	typeSettleNotices
 )
 
 // errIgnorable is DecodeCommand's answer to an unknown command that may be skipped.
@@ -212,6 +213,8 @@ func numberOf(c Command) uint64 {
 		return typeCreateToken
 	case RevokeToken:
 		return typeRevokeToken
+	case SettleNotices:
+		return typeSettleNotices
 	}
 	return 0
 }
@@ -274,6 +277,8 @@ func decodeBody(number uint64, body []byte) (Command, error) {
 		return decode[CreateToken](body)
 	case typeRevokeToken:
 		return decode[RevokeToken](body)
+	case typeSettleNotices:
+		return decode[SettleNotices](body)
 	case typeUnfreeze:
 		return decode[Unfreeze](body)
 	}

@@ -37,6 +37,8 @@ func (d *draft) freeze(c Freeze) error {
 			return nil
 		}
 		d.state.domain.remove(frozenLeaf(d.env, old))
+	} else {
+		d.state.tellFrozen(d.env, f)
 	}
 	d.env.frozen, d.stirred = f, true
 	d.state.thawBy(f)
@@ -101,7 +103,7 @@ func (s *State) thaw(e *Environment, end int64, p *Proposal) {
 		r := *old
 		shift := end - max(f.Since, old.ClockFrom)
 		r.HoldEnd += shift
-		r.note(Event{Kind: EventCatchUp, Move: MoveThaw, Revision: s.index, At: s.now, Actor: p.Actor, Attempt: r.Attempt, Step: r.Step,
+		s.noteAndTell(e, &r, Event{Kind: EventCatchUp, Move: MoveThaw, Revision: s.index, At: s.now, Actor: p.Actor, Attempt: r.Attempt, Step: r.Step,
 			From: r.Step, Weight: r.Weight, Phase: r.Phase, Pause: r.Reason,
 			Why: fmt.Sprintf("the environment was frozen (%s); the hold ends %s later", f.Reason, Duration(shift))})
 		s.putRollout(e, old, &r)

@@ -59,6 +59,8 @@ const (
 	leafSchedule    leafKind = 'S' // a schedule and how far it is
 	leafToken       leafKind = 'k'
 	leafStanding    leafKind = 'p' // what stood beside a flag from a revision on
+	leafReceiver    leafKind = 'w'
+	leafNotice      leafKind = 'n'
 )
 
 // leaf collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.

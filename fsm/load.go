@@ -147,6 +147,12 @@ func (l *loader) take(kind byte, r *reader) error {
 	case recordStage:
 		l.closeEnvironment()
 		return l.stage(r)
+	case recordOutbox:
+		l.state.outbox.seq = r.uvarint()
+	case recordReceiver:
+		return l.receiver(r)
+	case recordNotice:
+		return l.notice(r)
 	case recordCheckpoint:
 		l.state.checkpoints = append(l.state.checkpoints, checkpoint{index: r.uvarint(),
 			hash: sum{r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()}})

@@ -91,6 +91,7 @@ var permissions = map[string]Permission{
 	moveVerb(MoveLand):        {Reach: ReachSystem},
 	moveVerb(MoveStall):       {Reach: ReachSystem},
 	verbMeasured:              {Reach: ReachSystem},
+	verbSettleNotices:         {Reach: ReachSystem},
 	verbKillRollouts:          {Role: RoleOperator, Reach: ReachEnvironment, Also: []TokenKind{TokenBreakGlass}},
 	verbFreeze:                {Role: RoleOperator, Reach: ReachEnvironment},
 	verbUnfreeze:              {Role: RoleOperator, Reach: ReachEnvironment},

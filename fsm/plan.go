@@ -21,7 +21,8 @@ type Plan struct {
 	OnFailure        string          `json:"onFailure,omitempty"`       // rollback, pause; empty means rollback
 	OnDeadline       string          `json:"onDeadline,omitempty"`      // none, pause, rollback; empty means none
 	RollbackWindow   *RollbackWindow `json:"rollbackWindow,omitzero"`
-	Resalt           bool            `json:"resalt,omitzero"` // a retry draws other units first
+	Resalt           bool            `json:"resalt,omitzero"`  // a retry draws other units first
+	Notify           []string        `json:"notify,omitempty"` // who is told of every event: webhook:NAME
 }
 
 // PlanKind is what the field kind of a plan says.

@@ -47,6 +47,7 @@ func (p *Plan) Check() evaluator.Problems {
 	if p.RollbackWindow != nil && (p.RollbackWindow.Landings < 1 || p.RollbackWindow.Landings > 100) {
 		c.add("/rollbackWindow/landings", "plan.window", "from 1 to 100 landings")
 	}
+	c.notify()
 	c.shape()
 	c.rings()
 	c.steps()
@@ -117,6 +118,25 @@ func (c *planCheck) generator(g *Generator) {
 		c.add("/generate/linear/step", "plan.generator", "a step is at least 1 percent")
 	case g.Exponential != nil && (g.Exponential.Start < 1 || g.Exponential.Factor < 0 || g.Exponential.Factor == 1):
 		c.add("/generate/exponential", "plan.generator", "it needs a start above 0 and a factor of 2 or more")
+	}
+}
+
+// notify: receivers are named; where they are is the servers' business.
+func (c *planCheck) notify() {
+	if len(c.plan.Notify) > maxNotify {
+		c.add("/notify", "plan.size", "at most %d receivers", maxNotify)
+	}
+	for i, text := range c.plan.Notify {
+		at := fmt.Sprintf("/notify/%d", i)
+		name, ok := strings.CutPrefix(text, NotifyWebhook)
+		switch {
+		case !ok:
+			c.add(at, "plan.notify", "%q is no receiver: write webhook:NAME", text)
+		case slices.Contains(c.plan.Notify[:i], text):
+			c.add(at, "plan.duplicate", "%q is named twice", text)
+		default:
+			c.key(at, name)
+		}
 	}
 }
 

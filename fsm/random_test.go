@@ -58,6 +58,7 @@ func drawRollout(t *rapid.T, n *node) fsm.Command {
 	}
 	weight, key := fsm.Percent(rapid.IntRange(1, 100_000).Draw(t, "weight")), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")
 	return fsm.StartRollout{Scope: dev, Supersede: rapid.Bool().Draw(t, "supersede"), Plan: &fsm.Plan{Name: "p", Flag: key,
+		Notify: rapid.SampledFrom([][]string{nil, {"webhook:releases"}}).Draw(t, "notify"),
 		Target: fsm.PlanTarget{Variant: rapid.SampledFrom([]string{"on", "off"}).Draw(t, "target")}, Analysis: fsm.Analysis{None: true},
 		Steps: []fsm.Step{{SetWeight: &weight}, {Hold: &fsm.Hold{For: 1000}}}}}
 }

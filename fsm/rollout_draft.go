@@ -203,7 +203,7 @@ func (m *move) record(kind string, alter func(*Event)) {
 	if alter != nil {
 		alter(&e)
 	}
-	r.note(e)
+	m.d.state.noteAndTell(m.d.env, r, e)
 }
 
 // note puts an event into the chain.

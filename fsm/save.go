@@ -37,6 +37,9 @@ const (
 	recordSchedule // an exposure whose effect follows from the schedule and how far it is
 	recordToken
 	recordStanding // what stood beside a flag from a revision on
+	recordOutbox
+	recordReceiver
+	recordNotice // belongs to the receiver before it
 )
 
 // writer counts and checksums what it writes; the first error stays.
@@ -141,6 +144,7 @@ func (s *State) saveRows(w *writer) {
 			w.time(c.at).bytes(part).end(recordStage)
 		}
 	}
+	s.saveOutbox(w)
 	for _, c := range s.checkpoints {
 		w.numbers(c.index).numbers(c.hash[:]...).end(recordCheckpoint)
 	}

@@ -114,6 +114,13 @@ func sampleLog(t *testing.T) *node {
 	n.now += 3_600_000
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.MoveSchedule{Scope: dev, Flag: "payments"})}).Err)
 	n.do(fsm.Freeze{Scope: dev, Reason: "sample again"})
+	n.do(fsm.Unfreeze{Scope: dev})
+	heard := told(t, `[{"setWeight":5},{"hold":{}}]`)
+	heard.Name, heard.Flag = "heard", "g"
+	heard.Target.Variant = "off"
+	n.start(heard)
+	r, _ := n.store.State().Receiver("releases")
+	n.settle(fsm.Settled{To: "releases", Through: r.Waiting()[0].Seq}, fsm.Settled{To: "alerts", Why: "sample"})
 	return n
 }
 

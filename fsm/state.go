@@ -34,7 +34,8 @@ type State struct {
 	domain           sum             // what people declared and switched
 	rest             sum             // stamps, versions, requests, stages
 	checkpoints      []checkpoint    // oldest first
-	thawAt           int64           // when the first freeze that has an end may end; 0: none has. Derived, not saved
+	outbox           outbox
+	thawAt           int64 // when the first freeze that has an end may end; 0: none has. Derived, not saved
 }
 
 // tenant is a tenant with its environments in the order of their creation. It is immutable.
@@ -120,7 +121,7 @@ func (s *State) full() sum {
 	f := s.domain
 	f.add(s.rest)
 	f.add(newLeaf(leafMeta, s.epoch, s.clusterID).
-		numbers(s.term, uint64(s.now), uint64(s.version), s.audit.seq, uint64(s.requests.floor)).digest(s.audit.head).sum())
+		numbers(s.term, uint64(s.now), uint64(s.version), s.audit.seq, uint64(s.requests.floor), s.outbox.seq).digest(s.audit.head).sum())
 	return f
 }
 

@@ -119,7 +119,7 @@ func TestPlansAreReadStrictly(t *testing.T) {
 		"a span":                {base + "steps: [{setWeight: 10}, {hold: tomorrow}]\nanalysis: none\n", "/steps/1/hold", "no span of time"},
 		"outcomes":              {with("outcomes: {event: failed}"), "/analysis/background/metrics/0/outcomes", "not available in this release"},
 		"early promotion":       {base + "earlyPromote: true\n", "/earlyPromote", "not available"},
-		"notifications":         {base + "notify: [webhook:x]\n", "/notify", "not available"},
+		"a receiver":            {base + "steps: [{setWeight: 10}, {hold: 1m}]\nanalysis: none\nnotify: [releases]\n", "/notify/0", "webhook:NAME"},
 		"a condition":           {with(`failureCondition: "result >", prometheus: {address: "http://p", query: "{{args.cohort}}"}`), "/analysis/background/metrics/0/failureCondition", "does not compile"},
 		"an unknown name in it": {with(`failureCondition: "rezult > 1", prometheus: {address: "http://p", query: "{{args.cohort}}"}`), "/analysis/background/metrics/0/failureCondition", "does not compile"},
 		"an argument":           {with(`failureCondition: "result > 1", prometheus: {address: "http://p", query: "{{args.cohort}}{{args.shop}}"}`), "/analysis/background/metrics/0", "nobody gives the argument"},

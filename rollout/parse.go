@@ -99,8 +99,6 @@ func later(data []byte) (problems evaluator.Problems) {
 			message = "the provider outcomes is not available in this release; measure with prometheus or web"
 		case at == "/earlyPromote":
 			message = "it needs the provider outcomes, which is not available in this release; take it away"
-		case at == "/notify":
-			message = "notifications are not available in this release; take it away, and follow with `hoist rollout watch`"
 		}
 		if message != "" {
 			problems = append(problems, evaluator.Problem{Field: string(decoder.StackPointer()), Code: "plan.later", Message: message})

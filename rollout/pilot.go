@@ -27,16 +27,18 @@ type Cluster interface {
 type Meters interface {
 	Decided(move fsm.Move)
 	Queried(provider string, err bool)
+	Delivered(receiver string, err bool)
 }
 
 // Pilot moves the rollouts of a cluster while its node leads. It keeps nothing that matters: everything it knows it reads
 // from the state, so another leader goes on where this one stopped.
 type Pilot struct {
-	Store   *fsm.Store
-	Cluster Cluster
-	Sources Sources
-	Meters  Meters       // may be nil
-	Logger  *slog.Logger // may be nil
+	Store     *fsm.Store
+	Cluster   Cluster
+	Sources   Sources
+	Messenger Messenger    // nil: notices wait until a leader has one
+	Meters    Meters       // may be nil
+	Logger    *slog.Logger // may be nil
 
 	sent atomic.Uint64 // proposals so far: numbers their request ids
 }

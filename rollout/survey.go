@@ -19,9 +19,10 @@ type survey struct {
 	scheduled map[place]remembered
 	asking    map[question]bool // under way, or answered and not yet committed
 	answers   chan answer
-	arrived   chan struct{} // capacity 1: an answer is there
+	arrived   chan struct{} // capacity 1: an answer is there, or something was delivered
 	pending   []answer
 	lastSent  time.Time
+	outbox    *outbox
 	working   sync.WaitGroup
 }
 
@@ -47,12 +48,16 @@ type answer struct {
 }
 
 func newSurvey(ctx context.Context, p *Pilot, term uint64) *survey {
+	arrived := make(chan struct{}, 1)
 	return &survey{ctx: ctx, pilot: p, term: term, decided: map[place]remembered{}, scheduled: map[place]remembered{}, asking: map[question]bool{},
-		answers: make(chan answer, 1024), arrived: make(chan struct{}, 1)}
+		answers: make(chan answer, 1024), arrived: arrived, outbox: newOutbox(ctx, p, term, arrived)}
 }
 
-// wait returns when every query has ended; their answers are lost, and another leader asks again.
-func (s *survey) wait() { s.working.Wait() }
+// wait returns when every query and every courier has ended; their answers are lost, and another leader asks again.
+func (s *survey) wait() {
+	s.working.Wait()
+	s.outbox.working.Wait()
+}
 
 // idle is how long nothing at all may happen; the next change of the state wakes anyway.
 const idle = time.Minute
@@ -70,6 +75,7 @@ func (s *survey) pass() time.Duration {
 		}
 	}
 	state := s.pilot.Store.State()
+	next = sooner(next, s.outbox.pass(now, state))
 	seen := 0
 	for _, env := range state.Moving() {
 		seen += len(env.LiveRollouts())

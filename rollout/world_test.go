@@ -41,20 +41,26 @@ type world struct {
 // within runs a test in a bubble with a pilot at work.
 func within(t *testing.T, test func(w *world)) {
 	t.Helper()
+	messenger(t, nil, test)
+}
+
+// messenger is within with somebody who brings notices.
+func messenger(t *testing.T, m rollout.Messenger, test func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		w := newWorld(t, m)
 		defer w.close()
 		test(w)
 	})
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, m rollout.Messenger) *world {
 	w := &world{t: t, store: fsm.NewStore(), term: 1, changed: make(chan struct{}), done: make(chan struct{})}
 	w.answer = func(rollout.Query) (rollout.Answer, error) { return rollout.Answer{Value: []float64{0}}, nil }
 	w.system(fsm.LeaderEstablished{Term: 1, ServerID: "a", ClusterID: "c", Epoch: "e", LawLow: fsm.LawOldest, LawHigh: fsm.LawVersion})
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	w.pilot = &rollout.Pilot{Store: w.store, Cluster: w, Sources: rollout.Sources{Prometheus: w, Web: w}}
+	w.pilot = &rollout.Pilot{Store: w.store, Cluster: w, Messenger: m, Sources: rollout.Sources{Prometheus: w, Web: w}}
 	go func() { defer close(w.done); _ = w.pilot.Run(ctx) }()
 	return w
 }

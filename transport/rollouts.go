@@ -61,7 +61,8 @@ func firstOf(texts ...string) string {
 
 // rollout finds one rollout of the newest state.
 func (s rolloutService) rollout(scope fsm.Scope, id string) (*hoistv1.Rollout, error) {
-	env, err := environment(s.cfg.Store.State(), scope)
+	state := s.cfg.Store.State()
+	env, err := environment(state, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,12 @@ func (s rolloutService) rollout(scope fsm.Scope, id string) (*hoistv1.Rollout, e
 		return nil, &fsm.Error{Kind: fsm.KindNotFound, Op: "get rollout", Target: id,
 			Detail: "environment " + env.Key() + " has no such rollout; `hoist rollout list` shows those it has"}
 	}
-	return wire.EncodeRollout(env, r, true)
+	m, err := wire.EncodeRollout(env, r, true)
+	if err != nil {
+		return nil, err
+	}
+	m.Receivers = wire.EncodeReceivers(state, r.Plan())
+	return m, nil
 }
 
 func (s rolloutService) Get(ctx context.Context, r *hoistv1.GetRolloutRequest) (*hoistv1.GetRolloutResponse, error) {

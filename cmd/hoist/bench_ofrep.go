@@ -81,7 +81,7 @@ func (q *asking) open(ctx context.Context, a *app) (aim, func() error, error) {
 		return p, func() error { return nil }, err
 	}
 	running, err := open(ctx, "127.0.0.1:0", cluster.Config{
-		NodeName: "bench", BootstrapExpect: 1, Version: version, Logger: slog.New(slog.DiscardHandler)}, nil)
+		NodeName: "bench", BootstrapExpect: 1, Version: version, Logger: slog.New(slog.DiscardHandler)}, equipment{})
 	if err != nil {
 		return aim{}, nil, err
 	}

@@ -13,8 +13,8 @@ import (
 
 // development is what `hoist dev` was asked for.
 type development struct {
-	http, dataDir, logLevel string
-	insecure, stopWithStdin bool
+	http, dataDir, logLevel, webhooks string
+	insecure, stopWithStdin           bool
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -41,6 +41,7 @@ loaded into the environment dev. The address is printed on standard output as so
 	f := c.Flags()
 	f.StringVar(&d.http, "http", defaultAddr, "address to serve on")
 	f.StringVar(&d.dataDir, "data-dir", "", "keep the state here instead of in memory")
+	f.StringVar(&d.webhooks, "webhooks-file", "", "YAML file with the receivers of notices, as for a server")
 	f.StringVar(&d.logLevel, "log-level", "error", "debug, info, warn or error")
 	f.BoolVar(&d.insecure, "insecure-no-auth", false, "allow an address beyond loopback although nobody is asked for credentials")
 	f.BoolVar(&d.stopWithStdin, "stop-with-stdin", false, "stop when standard input ends: for programs that start hoist as a child")
@@ -56,6 +57,10 @@ func (a *app) develop(ctx context.Context, d *development, path string) error {
 	if err != nil {
 		return err
 	}
+	book, err := readWebhooks(d.webhooks)
+	if err != nil {
+		return err
+	}
 	var manifest *hoistv1.Manifest
 	if path != "" {
 		if manifest, err = a.readManifest(path); err != nil {
@@ -63,7 +68,7 @@ func (a *app) develop(ctx context.Context, d *development, path string) error {
 		}
 	}
 	running, err := open(ctx, d.http, cluster.Config{
-		NodeName: "dev", DataDir: d.dataDir, BootstrapExpect: 1, Version: version, Logger: logger}, nil)
+		NodeName: "dev", DataDir: d.dataDir, BootstrapExpect: 1, Version: version, Logger: logger}, equipment{book: book})
 	if err != nil {
 		return err
 	}

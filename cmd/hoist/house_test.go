@@ -55,6 +55,7 @@ var house = []room{
 	{folder: "rollout", house: []string{"fsm", "evaluator"}, foreign: []string{"github.com/expr-lang/expr", "github.com/adhocore/gronx", yaml, strictJSON}},
 	{folder: "rollout/prometheus", house: []string{"rollout"}, foreign: []string{prometheus, "github.com/prometheus/common"}},
 	{folder: "rollout/web", house: []string{"rollout"}},
+	{folder: "rollout/webhook", house: []string{"rollout", "fsm"}, foreign: []string{yaml}},
 	{folder: "rollout/argo", house: []string{"rollout", "fsm"}, foreign: []string{yaml}},
 	{folder: "transport", house: []string{"fsm", "evaluator", "transport"}, foreign: []string{
 		connect, "connectrpc.com/grpchealth", "connectrpc.com/grpcreflect", "connectrpc.com/otelconnect", protobuf, prometheus,

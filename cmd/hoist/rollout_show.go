@@ -20,6 +20,9 @@ func ladder(r *hoistv1.Rollout, now time.Time) []string {
 	if f := r.GetFreeze(); f != nil {
 		lines = append(lines, fmt.Sprintf("  frozen by %s: %s", who(f.GetBy()), f.GetReason()))
 	}
+	for _, x := range r.GetReceivers() {
+		lines = append(lines, "  tells "+receiverLine(x))
+	}
 	for i, s := range r.GetSteps() {
 		mark := " "
 		switch {
@@ -45,6 +48,18 @@ func ladder(r *hoistv1.Rollout, now time.Time) []string {
 		}
 	}
 	return lines
+}
+
+// receiverLine says how it goes with a receiver of notices.
+func receiverLine(x *hoistv1.NoticeReceiver) string {
+	line := fmt.Sprintf("%s: %d delivered, %d waiting", x.GetName(), x.GetDelivered(), x.GetWaiting())
+	if x.GetFailing() != "" {
+		line += fmt.Sprintf(", failing since %s: %s", x.GetFailingSince().AsTime().Local().Format(time.DateTime), x.GetFailing())
+	}
+	if x.GetDropped() > 0 {
+		line += fmt.Sprintf(", %d dropped, the last at %s: %s", x.GetDropped(), x.GetDroppedAt().AsTime().Local().Format(time.DateTime), x.GetDroppedWhy())
+	}
+	return line
 }
 
 func metricLine(m *hoistv1.RolloutMetric) string {

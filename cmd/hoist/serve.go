@@ -21,6 +21,7 @@ import (
 
 	"github.com/hoistflags/hoist/cluster"
 	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/rollout/webhook"
 	"github.com/hoistflags/hoist/transport"
 )
 
@@ -81,12 +82,16 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	if err := libraryMetrics(registry); err != nil {
 		return err
 	}
+	book, err := readWebhooks(s.WebhooksFile)
+	if err != nil {
+		return err
+	}
 	running, err := open(ctx, s.HTTP, cluster.Config{
 		ClusterName: s.ClusterName, NodeName: s.NodeName, DataDir: s.DataDir, LogStore: cluster.LogStore(s.LogStore),
 		PeerAddr: s.Peer, PeerAdvertise: s.PeerAdvertise, GossipAddr: s.Gossip, GossipAdvertise: s.GossipAdvertise,
 		APIAddr: s.HTTPAdvertise, GossipKey: key, Insecure: s.Insecure, Join: s.Join, BootstrapExpect: s.BootstrapExpect,
 		Profile: cluster.Profile(s.Profile), Version: version, Logger: logger, Registerer: registry,
-	}, registry)
+	}, equipment{registry, book})
 	if err != nil {
 		return err
 	}
@@ -131,9 +136,15 @@ type instance struct {
 	logger   *slog.Logger
 }
 
+// equipment is what a node has besides its data.
+type equipment struct {
+	registry *prometheus.Registry // nil: it measures nothing
+	book     *webhook.Book        // whom it can tell; nil: nobody
+}
+
 // open starts a node: the listener first, because its address is what the members hear and a taken port is the most
 // common mistake; then the data; then the door.
-func open(ctx context.Context, httpAddr string, cfg cluster.Config, registry *prometheus.Registry) (*instance, error) {
+func open(ctx context.Context, httpAddr string, cfg cluster.Config, kit equipment) (*instance, error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", httpAddr)
 	if err != nil {
@@ -147,18 +158,18 @@ func open(ctx context.Context, httpAddr string, cfg cluster.Config, registry *pr
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	meters, err := newPilotMeters(registry, cfg.Store)
+	meters, err := newPilotMeters(kit.registry, cfg.Store)
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close())
 	}
 	server, err := transport.NewCore(transport.Config{
-		Store: cfg.Store, Node: node, Admin: membership{node}, Plans: plans{}, Logger: cfg.Logger, Registry: registry, Version: version,
+		Store: cfg.Store, Node: node, Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
 	})
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close())
 	}
 	i := &instance{node: node, server: server, listener: listener, served: make(chan error, 1), logger: cfg.Logger}
-	i.fly(cfg.Store, meters)
+	i.fly(cfg.Store, kit.book, meters)
 	go func() { i.served <- server.Serve(listener) }()
 	return i, nil
 }

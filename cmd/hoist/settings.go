@@ -36,6 +36,7 @@ type settings struct {
 	BootstrapExpect int      `koanf:"bootstrap_expect"`
 	Profile         string   `koanf:"profile"`
 	GossipKeyFile   string   `koanf:"gossip_key_file"`
+	WebhooksFile    string   `koanf:"webhooks_file"`
 	Insecure        bool     `koanf:"insecure"`
 	InsecureNoAuth  bool     `koanf:"insecure_no_auth"`
 	LogLevel        string   `koanf:"log_level"`
@@ -64,6 +65,7 @@ func serverOptions() []option {
 		{"bootstrap_expect", 0, "how many servers make the first cluster; needed on the first start unless joining one that exists"},
 		{"profile", "lan", "raft timings: lan or wan"},
 		{"gossip_key_file", "", "file with the 32 bytes, as 64 hex digits, that encrypt gossip"},
+		{"webhooks_file", "", "YAML file with the receivers of notices: their names, addresses and secrets"},
 		{"insecure", false, "allow peers and gossip beyond loopback without a key"},
 		{"insecure_no_auth", false, "allow the door beyond loopback although it asks for no credentials"},
 		{"log_level", "info", "debug, info, warn or error"},
@@ -294,6 +296,9 @@ func (a *app) configCommand() *cobra.Command {
 					return err
 				}
 			}
+			if _, err := readWebhooks(s.WebhooksFile); err != nil {
+				return err
+			}
 			return a.showSettings(s, origin)
 		},
 	}
@@ -319,7 +324,7 @@ func (s *settings) values() map[string]any {
 		"http": s.HTTP, "peer": s.Peer, "gossip": s.Gossip,
 		"http_advertise": s.HTTPAdvertise, "peer_advertise": s.PeerAdvertise, "gossip_advertise": s.GossipAdvertise,
 		"data_dir": s.DataDir, "log_store": s.LogStore, "node_name": s.NodeName, "cluster_name": s.ClusterName, "join": s.Join,
-		"bootstrap_expect": s.BootstrapExpect, "profile": s.Profile, "gossip_key_file": s.GossipKeyFile,
+		"bootstrap_expect": s.BootstrapExpect, "profile": s.Profile, "gossip_key_file": s.GossipKeyFile, "webhooks_file": s.WebhooksFile,
 		"insecure": s.Insecure, "insecure_no_auth": s.InsecureNoAuth, "log_level": s.LogLevel,
 	}
 }

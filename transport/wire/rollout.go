@@ -45,6 +45,19 @@ func EncodeRollout(env *fsm.Environment, r *fsm.Rollout, detail bool) (*hoistv1.
 	return m, nil
 }
 
+// EncodeReceivers tells how it goes with those a plan names.
+func EncodeReceivers(state *fsm.State, p *fsm.Plan) (out []*hoistv1.NoticeReceiver) {
+	for _, text := range p.Notify {
+		m := &hoistv1.NoticeReceiver{Name: strings.TrimPrefix(text, fsm.NotifyWebhook)}
+		if r, ok := state.Receiver(m.Name); ok {
+			m.Waiting, m.Delivered, m.Dropped, m.DroppedAt, m.DroppedWhy = int32(len(r.Waiting())), r.Delivered, r.Dropped, later(r.DroppedAt), r.DroppedWhy
+			m.Failing, m.FailingSince = r.Failing, later(r.FailingSince)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
 func planStruct(p *fsm.Plan) (*structpb.Struct, error) {
 	data, err := json.Marshal(p)
 	if err != nil {

@@ -67,7 +67,9 @@ type Rollout struct {
 	Plan     *structpb.Struct `protobuf:"bytes,29,opt,name=plan,proto3" json:"plan,omitempty"`
 	Events   []*RolloutEvent  `protobuf:"bytes,30,rep,name=events,proto3" json:"events,omitempty"`
 	// The freeze of its environment, if there is one.
-	Freeze        *Freeze `protobuf:"bytes,31,opt,name=freeze,proto3" json:"freeze,omitempty"`
+	Freeze *Freeze `protobuf:"bytes,31,opt,name=freeze,proto3" json:"freeze,omitempty"`
+	// Whom its plan tells, and how that goes. Only where one rollout is asked for.
+	Receivers     []*NoticeReceiver `protobuf:"bytes,32,rep,name=receivers,proto3" json:"receivers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -319,6 +321,116 @@ func (x *Rollout) GetFreeze() *Freeze {
 	return nil
 }
 
+func (x *Rollout) GetReceivers() []*NoticeReceiver {
+	if x != nil {
+		return x.Receivers
+	}
+	return nil
+}
+
+// NoticeReceiver is what the cluster knows of one receiver of notices, over everything it is told.
+type NoticeReceiver struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Waiting   int32                  `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Delivered uint64                 `protobuf:"varint,3,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	// Given up after 72 hours, refused, or pushed out by newer ones.
+	Dropped    uint64                 `protobuf:"varint,4,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	DroppedAt  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=dropped_at,json=droppedAt,proto3" json:"dropped_at,omitempty"`
+	DroppedWhy string                 `protobuf:"bytes,6,opt,name=dropped_why,json=droppedWhy,proto3" json:"dropped_why,omitempty"`
+	// Why the newest try failed; empty when it did not.
+	Failing       string                 `protobuf:"bytes,7,opt,name=failing,proto3" json:"failing,omitempty"`
+	FailingSince  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=failing_since,json=failingSince,proto3" json:"failing_since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoticeReceiver) Reset() {
+	*x = NoticeReceiver{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoticeReceiver) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoticeReceiver) ProtoMessage() {}
+
+func (x *NoticeReceiver) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoticeReceiver.ProtoReflect.Descriptor instead.
+func (*NoticeReceiver) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *NoticeReceiver) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NoticeReceiver) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *NoticeReceiver) GetDelivered() uint64 {
+	if x != nil {
+		return x.Delivered
+	}
+	return 0
+}
+
+func (x *NoticeReceiver) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *NoticeReceiver) GetDroppedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DroppedAt
+	}
+	return nil
+}
+
+func (x *NoticeReceiver) GetDroppedWhy() string {
+	if x != nil {
+		return x.DroppedWhy
+	}
+	return ""
+}
+
+func (x *NoticeReceiver) GetFailing() string {
+	if x != nil {
+		return x.Failing
+	}
+	return ""
+}
+
+func (x *NoticeReceiver) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
+	}
+	return nil
+}
+
 // RolloutStep is one rung.
 type RolloutStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -332,7 +444,7 @@ type RolloutStep struct {
 
 func (x *RolloutStep) Reset() {
 	*x = RolloutStep{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[1]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -344,7 +456,7 @@ func (x *RolloutStep) String() string {
 func (*RolloutStep) ProtoMessage() {}
 
 func (x *RolloutStep) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[1]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -357,7 +469,7 @@ func (x *RolloutStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutStep.ProtoReflect.Descriptor instead.
 func (*RolloutStep) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{1}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RolloutStep) GetText() string {
@@ -393,7 +505,7 @@ type RolloutRun struct {
 
 func (x *RolloutRun) Reset() {
 	*x = RolloutRun{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[2]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -405,7 +517,7 @@ func (x *RolloutRun) String() string {
 func (*RolloutRun) ProtoMessage() {}
 
 func (x *RolloutRun) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[2]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -418,7 +530,7 @@ func (x *RolloutRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutRun.ProtoReflect.Descriptor instead.
 func (*RolloutRun) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{2}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RolloutRun) GetId() int32 {
@@ -502,7 +614,7 @@ type RolloutMetric struct {
 
 func (x *RolloutMetric) Reset() {
 	*x = RolloutMetric{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[3]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +626,7 @@ func (x *RolloutMetric) String() string {
 func (*RolloutMetric) ProtoMessage() {}
 
 func (x *RolloutMetric) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[3]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +639,7 @@ func (x *RolloutMetric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutMetric.ProtoReflect.Descriptor instead.
 func (*RolloutMetric) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{3}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RolloutMetric) GetName() string {
@@ -653,7 +765,7 @@ type RolloutMeasurement struct {
 
 func (x *RolloutMeasurement) Reset() {
 	*x = RolloutMeasurement{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[4]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +777,7 @@ func (x *RolloutMeasurement) String() string {
 func (*RolloutMeasurement) ProtoMessage() {}
 
 func (x *RolloutMeasurement) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[4]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +790,7 @@ func (x *RolloutMeasurement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutMeasurement.ProtoReflect.Descriptor instead.
 func (*RolloutMeasurement) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{4}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RolloutMeasurement) GetAt() *timestamppb.Timestamp {
@@ -749,7 +861,7 @@ type RolloutEvent struct {
 
 func (x *RolloutEvent) Reset() {
 	*x = RolloutEvent{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[5]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +873,7 @@ func (x *RolloutEvent) String() string {
 func (*RolloutEvent) ProtoMessage() {}
 
 func (x *RolloutEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[5]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +886,7 @@ func (x *RolloutEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutEvent.ProtoReflect.Descriptor instead.
 func (*RolloutEvent) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{5}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RolloutEvent) GetSeq() uint64 {
@@ -902,7 +1014,7 @@ type RolloutEvidence struct {
 
 func (x *RolloutEvidence) Reset() {
 	*x = RolloutEvidence{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[6]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1026,7 @@ func (x *RolloutEvidence) String() string {
 func (*RolloutEvidence) ProtoMessage() {}
 
 func (x *RolloutEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[6]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1039,7 @@ func (x *RolloutEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutEvidence.ProtoReflect.Descriptor instead.
 func (*RolloutEvidence) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{6}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RolloutEvidence) GetRun() int32 {
@@ -972,7 +1084,7 @@ type Freeze struct {
 
 func (x *Freeze) Reset() {
 	*x = Freeze{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[7]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1096,7 @@ func (x *Freeze) String() string {
 func (*Freeze) ProtoMessage() {}
 
 func (x *Freeze) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[7]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1109,7 @@ func (x *Freeze) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Freeze.ProtoReflect.Descriptor instead.
 func (*Freeze) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{7}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Freeze) GetReason() string {
@@ -1042,7 +1154,7 @@ type StartRolloutRequest struct {
 
 func (x *StartRolloutRequest) Reset() {
 	*x = StartRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[8]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1054,7 +1166,7 @@ func (x *StartRolloutRequest) String() string {
 func (*StartRolloutRequest) ProtoMessage() {}
 
 func (x *StartRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[8]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1067,7 +1179,7 @@ func (x *StartRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRolloutRequest.ProtoReflect.Descriptor instead.
 func (*StartRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{8}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StartRolloutRequest) GetEnvironment() string {
@@ -1111,7 +1223,7 @@ type StartRolloutResponse struct {
 
 func (x *StartRolloutResponse) Reset() {
 	*x = StartRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[9]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1235,7 @@ func (x *StartRolloutResponse) String() string {
 func (*StartRolloutResponse) ProtoMessage() {}
 
 func (x *StartRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[9]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1248,7 @@ func (x *StartRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRolloutResponse.ProtoReflect.Descriptor instead.
 func (*StartRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{9}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StartRolloutResponse) GetRollout() *Rollout {
@@ -1171,7 +1283,7 @@ type GetRolloutRequest struct {
 
 func (x *GetRolloutRequest) Reset() {
 	*x = GetRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[10]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1295,7 @@ func (x *GetRolloutRequest) String() string {
 func (*GetRolloutRequest) ProtoMessage() {}
 
 func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[10]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1308,7 @@ func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutRequest.ProtoReflect.Descriptor instead.
 func (*GetRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{10}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRolloutRequest) GetEnvironment() string {
@@ -1230,7 +1342,7 @@ type GetRolloutResponse struct {
 
 func (x *GetRolloutResponse) Reset() {
 	*x = GetRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[11]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1354,7 @@ func (x *GetRolloutResponse) String() string {
 func (*GetRolloutResponse) ProtoMessage() {}
 
 func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[11]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1367,7 @@ func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutResponse.ProtoReflect.Descriptor instead.
 func (*GetRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{11}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetRolloutResponse) GetRollout() *Rollout {
@@ -1286,7 +1398,7 @@ type ListRolloutsRequest struct {
 
 func (x *ListRolloutsRequest) Reset() {
 	*x = ListRolloutsRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[12]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1410,7 @@ func (x *ListRolloutsRequest) String() string {
 func (*ListRolloutsRequest) ProtoMessage() {}
 
 func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[12]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1423,7 @@ func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{12}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRolloutsRequest) GetEnvironment() string {
@@ -1353,7 +1465,7 @@ type ListRolloutsResponse struct {
 
 func (x *ListRolloutsResponse) Reset() {
 	*x = ListRolloutsResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[13]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1477,7 @@ func (x *ListRolloutsResponse) String() string {
 func (*ListRolloutsResponse) ProtoMessage() {}
 
 func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[13]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1490,7 @@ func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{13}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListRolloutsResponse) GetRollouts() []*Rollout {
@@ -1410,7 +1522,7 @@ type MoveRolloutRequest struct {
 
 func (x *MoveRolloutRequest) Reset() {
 	*x = MoveRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[14]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1534,7 @@ func (x *MoveRolloutRequest) String() string {
 func (*MoveRolloutRequest) ProtoMessage() {}
 
 func (x *MoveRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[14]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1547,7 @@ func (x *MoveRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRolloutRequest.ProtoReflect.Descriptor instead.
 func (*MoveRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{14}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MoveRolloutRequest) GetEnvironment() string {
@@ -1483,7 +1595,7 @@ type MoveRolloutResponse struct {
 
 func (x *MoveRolloutResponse) Reset() {
 	*x = MoveRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[15]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1607,7 @@ func (x *MoveRolloutResponse) String() string {
 func (*MoveRolloutResponse) ProtoMessage() {}
 
 func (x *MoveRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[15]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1620,7 @@ func (x *MoveRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRolloutResponse.ProtoReflect.Descriptor instead.
 func (*MoveRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{15}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MoveRolloutResponse) GetRollout() *Rollout {
@@ -1535,7 +1647,7 @@ type WatchRolloutRequest struct {
 
 func (x *WatchRolloutRequest) Reset() {
 	*x = WatchRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[16]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1659,7 @@ func (x *WatchRolloutRequest) String() string {
 func (*WatchRolloutRequest) ProtoMessage() {}
 
 func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[16]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1672,7 @@ func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutRequest.ProtoReflect.Descriptor instead.
 func (*WatchRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{16}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchRolloutRequest) GetEnvironment() string {
@@ -1587,7 +1699,7 @@ type WatchRolloutResponse struct {
 
 func (x *WatchRolloutResponse) Reset() {
 	*x = WatchRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[17]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1711,7 @@ func (x *WatchRolloutResponse) String() string {
 func (*WatchRolloutResponse) ProtoMessage() {}
 
 func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[17]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1724,7 @@ func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutResponse.ProtoReflect.Descriptor instead.
 func (*WatchRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{17}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchRolloutResponse) GetRollout() *Rollout {
@@ -1640,7 +1752,7 @@ type KillRolloutsRequest struct {
 
 func (x *KillRolloutsRequest) Reset() {
 	*x = KillRolloutsRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1764,7 @@ func (x *KillRolloutsRequest) String() string {
 func (*KillRolloutsRequest) ProtoMessage() {}
 
 func (x *KillRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1777,7 @@ func (x *KillRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*KillRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{18}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *KillRolloutsRequest) GetEnvironment() string {
@@ -1700,7 +1812,7 @@ type KillRolloutsResponse struct {
 
 func (x *KillRolloutsResponse) Reset() {
 	*x = KillRolloutsResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1824,7 @@ func (x *KillRolloutsResponse) String() string {
 func (*KillRolloutsResponse) ProtoMessage() {}
 
 func (x *KillRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1837,7 @@ func (x *KillRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*KillRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{19}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *KillRolloutsResponse) GetEnded() []string {
@@ -1755,7 +1867,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1879,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1892,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{20}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FreezeRequest) GetEnvironment() string {
@@ -1821,7 +1933,7 @@ type UnfreezeRequest struct {
 
 func (x *UnfreezeRequest) Reset() {
 	*x = UnfreezeRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +1945,7 @@ func (x *UnfreezeRequest) String() string {
 func (*UnfreezeRequest) ProtoMessage() {}
 
 func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +1958,7 @@ func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeRequest.ProtoReflect.Descriptor instead.
 func (*UnfreezeRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{21}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UnfreezeRequest) GetEnvironment() string {
@@ -1874,7 +1986,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +1998,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2011,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{22}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FreezeResponse) GetFreeze() *Freeze {
@@ -1920,7 +2032,7 @@ var File_hoist_v1_rollout_proto protoreflect.FileDescriptor
 
 const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\n" +
-	"\x16hoist/v1/rollout.proto\x12\bhoist.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\"\x87\b\n" +
+	"\x16hoist/v1/rollout.proto\x12\bhoist.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\"\xbf\b\n" +
 	"\aRollout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -1955,7 +2067,19 @@ const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\tplan_hash\x18\x1c \x01(\tR\bplanHash\x12+\n" +
 	"\x04plan\x18\x1d \x01(\v2\x17.google.protobuf.StructR\x04plan\x12.\n" +
 	"\x06events\x18\x1e \x03(\v2\x16.hoist.v1.RolloutEventR\x06events\x12(\n" +
-	"\x06freeze\x18\x1f \x01(\v2\x10.hoist.v1.FreezeR\x06freeze\"9\n" +
+	"\x06freeze\x18\x1f \x01(\v2\x10.hoist.v1.FreezeR\x06freeze\x126\n" +
+	"\treceivers\x18  \x03(\v2\x18.hoist.v1.NoticeReceiverR\treceivers\"\xad\x02\n" +
+	"\x0eNoticeReceiver\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\x05R\awaiting\x12\x1c\n" +
+	"\tdelivered\x18\x03 \x01(\x04R\tdelivered\x12\x18\n" +
+	"\adropped\x18\x04 \x01(\x04R\adropped\x129\n" +
+	"\n" +
+	"dropped_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tdroppedAt\x12\x1f\n" +
+	"\vdropped_why\x18\x06 \x01(\tR\n" +
+	"droppedWhy\x12\x18\n" +
+	"\afailing\x18\a \x01(\tR\afailing\x12?\n" +
+	"\rfailing_since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\"9\n" +
 	"\vRolloutStep\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\x01R\x06weight\"\xab\x02\n" +
@@ -2102,105 +2226,109 @@ func file_hoist_v1_rollout_proto_rawDescGZIP() []byte {
 	return file_hoist_v1_rollout_proto_rawDescData
 }
 
-var file_hoist_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_hoist_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_hoist_v1_rollout_proto_goTypes = []any{
 	(*Rollout)(nil),               // 0: hoist.v1.Rollout
-	(*RolloutStep)(nil),           // 1: hoist.v1.RolloutStep
-	(*RolloutRun)(nil),            // 2: hoist.v1.RolloutRun
-	(*RolloutMetric)(nil),         // 3: hoist.v1.RolloutMetric
-	(*RolloutMeasurement)(nil),    // 4: hoist.v1.RolloutMeasurement
-	(*RolloutEvent)(nil),          // 5: hoist.v1.RolloutEvent
-	(*RolloutEvidence)(nil),       // 6: hoist.v1.RolloutEvidence
-	(*Freeze)(nil),                // 7: hoist.v1.Freeze
-	(*StartRolloutRequest)(nil),   // 8: hoist.v1.StartRolloutRequest
-	(*StartRolloutResponse)(nil),  // 9: hoist.v1.StartRolloutResponse
-	(*GetRolloutRequest)(nil),     // 10: hoist.v1.GetRolloutRequest
-	(*GetRolloutResponse)(nil),    // 11: hoist.v1.GetRolloutResponse
-	(*ListRolloutsRequest)(nil),   // 12: hoist.v1.ListRolloutsRequest
-	(*ListRolloutsResponse)(nil),  // 13: hoist.v1.ListRolloutsResponse
-	(*MoveRolloutRequest)(nil),    // 14: hoist.v1.MoveRolloutRequest
-	(*MoveRolloutResponse)(nil),   // 15: hoist.v1.MoveRolloutResponse
-	(*WatchRolloutRequest)(nil),   // 16: hoist.v1.WatchRolloutRequest
-	(*WatchRolloutResponse)(nil),  // 17: hoist.v1.WatchRolloutResponse
-	(*KillRolloutsRequest)(nil),   // 18: hoist.v1.KillRolloutsRequest
-	(*KillRolloutsResponse)(nil),  // 19: hoist.v1.KillRolloutsResponse
-	(*FreezeRequest)(nil),         // 20: hoist.v1.FreezeRequest
-	(*UnfreezeRequest)(nil),       // 21: hoist.v1.UnfreezeRequest
-	(*FreezeResponse)(nil),        // 22: hoist.v1.FreezeResponse
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*Actor)(nil),                 // 24: hoist.v1.Actor
-	(*structpb.Struct)(nil),       // 25: google.protobuf.Struct
-	(*WriteOptions)(nil),          // 26: hoist.v1.WriteOptions
-	(*Receipt)(nil),               // 27: hoist.v1.Receipt
-	(*ReadOptions)(nil),           // 28: hoist.v1.ReadOptions
-	(*Position)(nil),              // 29: hoist.v1.Position
+	(*NoticeReceiver)(nil),        // 1: hoist.v1.NoticeReceiver
+	(*RolloutStep)(nil),           // 2: hoist.v1.RolloutStep
+	(*RolloutRun)(nil),            // 3: hoist.v1.RolloutRun
+	(*RolloutMetric)(nil),         // 4: hoist.v1.RolloutMetric
+	(*RolloutMeasurement)(nil),    // 5: hoist.v1.RolloutMeasurement
+	(*RolloutEvent)(nil),          // 6: hoist.v1.RolloutEvent
+	(*RolloutEvidence)(nil),       // 7: hoist.v1.RolloutEvidence
+	(*Freeze)(nil),                // 8: hoist.v1.Freeze
+	(*StartRolloutRequest)(nil),   // 9: hoist.v1.StartRolloutRequest
+	(*StartRolloutResponse)(nil),  // 10: hoist.v1.StartRolloutResponse
+	(*GetRolloutRequest)(nil),     // 11: hoist.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),    // 12: hoist.v1.GetRolloutResponse
+	(*ListRolloutsRequest)(nil),   // 13: hoist.v1.ListRolloutsRequest
+	(*ListRolloutsResponse)(nil),  // 14: hoist.v1.ListRolloutsResponse
+	(*MoveRolloutRequest)(nil),    // 15: hoist.v1.MoveRolloutRequest
+	(*MoveRolloutResponse)(nil),   // 16: hoist.v1.MoveRolloutResponse
+	(*WatchRolloutRequest)(nil),   // 17: hoist.v1.WatchRolloutRequest
+	(*WatchRolloutResponse)(nil),  // 18: hoist.v1.WatchRolloutResponse
+	(*KillRolloutsRequest)(nil),   // 19: hoist.v1.KillRolloutsRequest
+	(*KillRolloutsResponse)(nil),  // 20: hoist.v1.KillRolloutsResponse
+	(*FreezeRequest)(nil),         // 21: hoist.v1.FreezeRequest
+	(*UnfreezeRequest)(nil),       // 22: hoist.v1.UnfreezeRequest
+	(*FreezeResponse)(nil),        // 23: hoist.v1.FreezeResponse
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*Actor)(nil),                 // 25: hoist.v1.Actor
+	(*structpb.Struct)(nil),       // 26: google.protobuf.Struct
+	(*WriteOptions)(nil),          // 27: hoist.v1.WriteOptions
+	(*Receipt)(nil),               // 28: hoist.v1.Receipt
+	(*ReadOptions)(nil),           // 29: hoist.v1.ReadOptions
+	(*Position)(nil),              // 30: hoist.v1.Position
 }
 var file_hoist_v1_rollout_proto_depIdxs = []int32{
-	1,  // 0: hoist.v1.Rollout.steps:type_name -> hoist.v1.RolloutStep
-	23, // 1: hoist.v1.Rollout.created_at:type_name -> google.protobuf.Timestamp
-	23, // 2: hoist.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	23, // 3: hoist.v1.Rollout.hold_end:type_name -> google.protobuf.Timestamp
-	23, // 4: hoist.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
-	24, // 5: hoist.v1.Rollout.by:type_name -> hoist.v1.Actor
-	24, // 6: hoist.v1.Rollout.approvals:type_name -> hoist.v1.Actor
-	2,  // 7: hoist.v1.Rollout.runs:type_name -> hoist.v1.RolloutRun
-	25, // 8: hoist.v1.Rollout.plan:type_name -> google.protobuf.Struct
-	5,  // 9: hoist.v1.Rollout.events:type_name -> hoist.v1.RolloutEvent
-	7,  // 10: hoist.v1.Rollout.freeze:type_name -> hoist.v1.Freeze
-	23, // 11: hoist.v1.RolloutRun.started:type_name -> google.protobuf.Timestamp
-	23, // 12: hoist.v1.RolloutRun.ended:type_name -> google.protobuf.Timestamp
-	24, // 13: hoist.v1.RolloutRun.overridden_by:type_name -> hoist.v1.Actor
-	3,  // 14: hoist.v1.RolloutRun.metrics:type_name -> hoist.v1.RolloutMetric
-	4,  // 15: hoist.v1.RolloutMetric.measurements:type_name -> hoist.v1.RolloutMeasurement
-	23, // 16: hoist.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
-	23, // 17: hoist.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
-	24, // 18: hoist.v1.RolloutEvent.actor:type_name -> hoist.v1.Actor
-	6,  // 19: hoist.v1.RolloutEvent.evidence:type_name -> hoist.v1.RolloutEvidence
-	3,  // 20: hoist.v1.RolloutEvidence.metric:type_name -> hoist.v1.RolloutMetric
-	24, // 21: hoist.v1.Freeze.by:type_name -> hoist.v1.Actor
-	23, // 22: hoist.v1.Freeze.since:type_name -> google.protobuf.Timestamp
-	23, // 23: hoist.v1.Freeze.until:type_name -> google.protobuf.Timestamp
-	26, // 24: hoist.v1.StartRolloutRequest.write:type_name -> hoist.v1.WriteOptions
-	0,  // 25: hoist.v1.StartRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	27, // 26: hoist.v1.StartRolloutResponse.receipt:type_name -> hoist.v1.Receipt
-	28, // 27: hoist.v1.GetRolloutRequest.read:type_name -> hoist.v1.ReadOptions
-	0,  // 28: hoist.v1.GetRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	29, // 29: hoist.v1.GetRolloutResponse.position:type_name -> hoist.v1.Position
-	28, // 30: hoist.v1.ListRolloutsRequest.read:type_name -> hoist.v1.ReadOptions
-	0,  // 31: hoist.v1.ListRolloutsResponse.rollouts:type_name -> hoist.v1.Rollout
-	29, // 32: hoist.v1.ListRolloutsResponse.position:type_name -> hoist.v1.Position
-	26, // 33: hoist.v1.MoveRolloutRequest.write:type_name -> hoist.v1.WriteOptions
-	0,  // 34: hoist.v1.MoveRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	27, // 35: hoist.v1.MoveRolloutResponse.receipt:type_name -> hoist.v1.Receipt
-	0,  // 36: hoist.v1.WatchRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	29, // 37: hoist.v1.WatchRolloutResponse.position:type_name -> hoist.v1.Position
-	26, // 38: hoist.v1.KillRolloutsRequest.write:type_name -> hoist.v1.WriteOptions
-	27, // 39: hoist.v1.KillRolloutsResponse.receipt:type_name -> hoist.v1.Receipt
-	26, // 40: hoist.v1.FreezeRequest.write:type_name -> hoist.v1.WriteOptions
-	26, // 41: hoist.v1.UnfreezeRequest.write:type_name -> hoist.v1.WriteOptions
-	7,  // 42: hoist.v1.FreezeResponse.freeze:type_name -> hoist.v1.Freeze
-	27, // 43: hoist.v1.FreezeResponse.receipt:type_name -> hoist.v1.Receipt
-	8,  // 44: hoist.v1.RolloutService.Start:input_type -> hoist.v1.StartRolloutRequest
-	10, // 45: hoist.v1.RolloutService.Get:input_type -> hoist.v1.GetRolloutRequest
-	12, // 46: hoist.v1.RolloutService.List:input_type -> hoist.v1.ListRolloutsRequest
-	14, // 47: hoist.v1.RolloutService.Move:input_type -> hoist.v1.MoveRolloutRequest
-	16, // 48: hoist.v1.RolloutService.Watch:input_type -> hoist.v1.WatchRolloutRequest
-	18, // 49: hoist.v1.RolloutService.KillAll:input_type -> hoist.v1.KillRolloutsRequest
-	20, // 50: hoist.v1.RolloutService.Freeze:input_type -> hoist.v1.FreezeRequest
-	21, // 51: hoist.v1.RolloutService.Unfreeze:input_type -> hoist.v1.UnfreezeRequest
-	9,  // 52: hoist.v1.RolloutService.Start:output_type -> hoist.v1.StartRolloutResponse
-	11, // 53: hoist.v1.RolloutService.Get:output_type -> hoist.v1.GetRolloutResponse
-	13, // 54: hoist.v1.RolloutService.List:output_type -> hoist.v1.ListRolloutsResponse
-	15, // 55: hoist.v1.RolloutService.Move:output_type -> hoist.v1.MoveRolloutResponse
-	17, // 56: hoist.v1.RolloutService.Watch:output_type -> hoist.v1.WatchRolloutResponse
-	19, // 57: hoist.v1.RolloutService.KillAll:output_type -> hoist.v1.KillRolloutsResponse
-	22, // 58: hoist.v1.RolloutService.Freeze:output_type -> hoist.v1.FreezeResponse
-	22, // 59: hoist.v1.RolloutService.Unfreeze:output_type -> hoist.v1.FreezeResponse
-	52, // [52:60] is the sub-list for method output_type
-	44, // [44:52] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	2,  // 0: hoist.v1.Rollout.steps:type_name -> hoist.v1.RolloutStep
+	24, // 1: hoist.v1.Rollout.created_at:type_name -> google.protobuf.Timestamp
+	24, // 2: hoist.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	24, // 3: hoist.v1.Rollout.hold_end:type_name -> google.protobuf.Timestamp
+	24, // 4: hoist.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
+	25, // 5: hoist.v1.Rollout.by:type_name -> hoist.v1.Actor
+	25, // 6: hoist.v1.Rollout.approvals:type_name -> hoist.v1.Actor
+	3,  // 7: hoist.v1.Rollout.runs:type_name -> hoist.v1.RolloutRun
+	26, // 8: hoist.v1.Rollout.plan:type_name -> google.protobuf.Struct
+	6,  // 9: hoist.v1.Rollout.events:type_name -> hoist.v1.RolloutEvent
+	8,  // 10: hoist.v1.Rollout.freeze:type_name -> hoist.v1.Freeze
+	1,  // 11: hoist.v1.Rollout.receivers:type_name -> hoist.v1.NoticeReceiver
+	24, // 12: hoist.v1.NoticeReceiver.dropped_at:type_name -> google.protobuf.Timestamp
+	24, // 13: hoist.v1.NoticeReceiver.failing_since:type_name -> google.protobuf.Timestamp
+	24, // 14: hoist.v1.RolloutRun.started:type_name -> google.protobuf.Timestamp
+	24, // 15: hoist.v1.RolloutRun.ended:type_name -> google.protobuf.Timestamp
+	25, // 16: hoist.v1.RolloutRun.overridden_by:type_name -> hoist.v1.Actor
+	4,  // 17: hoist.v1.RolloutRun.metrics:type_name -> hoist.v1.RolloutMetric
+	5,  // 18: hoist.v1.RolloutMetric.measurements:type_name -> hoist.v1.RolloutMeasurement
+	24, // 19: hoist.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
+	24, // 20: hoist.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
+	25, // 21: hoist.v1.RolloutEvent.actor:type_name -> hoist.v1.Actor
+	7,  // 22: hoist.v1.RolloutEvent.evidence:type_name -> hoist.v1.RolloutEvidence
+	4,  // 23: hoist.v1.RolloutEvidence.metric:type_name -> hoist.v1.RolloutMetric
+	25, // 24: hoist.v1.Freeze.by:type_name -> hoist.v1.Actor
+	24, // 25: hoist.v1.Freeze.since:type_name -> google.protobuf.Timestamp
+	24, // 26: hoist.v1.Freeze.until:type_name -> google.protobuf.Timestamp
+	27, // 27: hoist.v1.StartRolloutRequest.write:type_name -> hoist.v1.WriteOptions
+	0,  // 28: hoist.v1.StartRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	28, // 29: hoist.v1.StartRolloutResponse.receipt:type_name -> hoist.v1.Receipt
+	29, // 30: hoist.v1.GetRolloutRequest.read:type_name -> hoist.v1.ReadOptions
+	0,  // 31: hoist.v1.GetRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	30, // 32: hoist.v1.GetRolloutResponse.position:type_name -> hoist.v1.Position
+	29, // 33: hoist.v1.ListRolloutsRequest.read:type_name -> hoist.v1.ReadOptions
+	0,  // 34: hoist.v1.ListRolloutsResponse.rollouts:type_name -> hoist.v1.Rollout
+	30, // 35: hoist.v1.ListRolloutsResponse.position:type_name -> hoist.v1.Position
+	27, // 36: hoist.v1.MoveRolloutRequest.write:type_name -> hoist.v1.WriteOptions
+	0,  // 37: hoist.v1.MoveRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	28, // 38: hoist.v1.MoveRolloutResponse.receipt:type_name -> hoist.v1.Receipt
+	0,  // 39: hoist.v1.WatchRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	30, // 40: hoist.v1.WatchRolloutResponse.position:type_name -> hoist.v1.Position
+	27, // 41: hoist.v1.KillRolloutsRequest.write:type_name -> hoist.v1.WriteOptions
+	28, // 42: hoist.v1.KillRolloutsResponse.receipt:type_name -> hoist.v1.Receipt
+	27, // 43: hoist.v1.FreezeRequest.write:type_name -> hoist.v1.WriteOptions
+	27, // 44: hoist.v1.UnfreezeRequest.write:type_name -> hoist.v1.WriteOptions
+	8,  // 45: hoist.v1.FreezeResponse.freeze:type_name -> hoist.v1.Freeze
+	28, // 46: hoist.v1.FreezeResponse.receipt:type_name -> hoist.v1.Receipt
+	9,  // 47: hoist.v1.RolloutService.Start:input_type -> hoist.v1.StartRolloutRequest
+	11, // 48: hoist.v1.RolloutService.Get:input_type -> hoist.v1.GetRolloutRequest
+	13, // 49: hoist.v1.RolloutService.List:input_type -> hoist.v1.ListRolloutsRequest
+	15, // 50: hoist.v1.RolloutService.Move:input_type -> hoist.v1.MoveRolloutRequest
+	17, // 51: hoist.v1.RolloutService.Watch:input_type -> hoist.v1.WatchRolloutRequest
+	19, // 52: hoist.v1.RolloutService.KillAll:input_type -> hoist.v1.KillRolloutsRequest
+	21, // 53: hoist.v1.RolloutService.Freeze:input_type -> hoist.v1.FreezeRequest
+	22, // 54: hoist.v1.RolloutService.Unfreeze:input_type -> hoist.v1.UnfreezeRequest
+	10, // 55: hoist.v1.RolloutService.Start:output_type -> hoist.v1.StartRolloutResponse
+	12, // 56: hoist.v1.RolloutService.Get:output_type -> hoist.v1.GetRolloutResponse
+	14, // 57: hoist.v1.RolloutService.List:output_type -> hoist.v1.ListRolloutsResponse
+	16, // 58: hoist.v1.RolloutService.Move:output_type -> hoist.v1.MoveRolloutResponse
+	18, // 59: hoist.v1.RolloutService.Watch:output_type -> hoist.v1.WatchRolloutResponse
+	20, // 60: hoist.v1.RolloutService.KillAll:output_type -> hoist.v1.KillRolloutsResponse
+	23, // 61: hoist.v1.RolloutService.Freeze:output_type -> hoist.v1.FreezeResponse
+	23, // 62: hoist.v1.RolloutService.Unfreeze:output_type -> hoist.v1.FreezeResponse
+	55, // [55:63] is the sub-list for method output_type
+	47, // [47:55] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_hoist_v1_rollout_proto_init() }
@@ -2215,7 +2343,7 @@ func file_hoist_v1_rollout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hoist_v1_rollout_proto_rawDesc), len(file_hoist_v1_rollout_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -69,6 +69,8 @@ func checkBody(c Command) evaluator.Problems {
 		return checkSchedule(c.Schedule)
 	case DropSchedule:
 		return checkKey("/flag", c.Flag)
+	case SwitchSchedule:
+		return checkKey("/flag", c.Flag)
 	case MoveSchedule:
 		return checkKey("/flag", c.Flag)
 	case Restore:

@@ -47,7 +47,7 @@ func (x *differ) schedules(to Content) (drops, puts []Command) {
 	}
 	for _, f := range to.Flags {
 		for _, exposure := range x.from.Exposures(f.Key) {
-			if exposure.Schedule != nil && !kept[f.Key][exposure.Owner] {
+			if exposure.Schedule != nil && exposure.Schedule.stated() && !kept[f.Key][exposure.Owner] {
 				drops = append(drops, DropSchedule{Scope: x.scope, Flag: f.Key, Rule: exposure.Schedule.Rule})
 			}
 		}

@@ -189,6 +189,8 @@ func (d *draft) do(c Command) error {
 		return d.putSchedule(c)
 	case DropSchedule:
 		return d.dropSchedule(c)
+	case SwitchSchedule:
+		return d.switchSchedule(c)
 	case MoveSchedule:
 		return d.moveSchedule(c)
 	case Batch:

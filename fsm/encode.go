@@ -50,6 +50,7 @@ const (
 	typeCreateToken
 	typeRevokeToken
 	typeSettleNotices
+	typeSwitchSchedule
 )
 
 // errIgnorable is DecodeCommand's answer to an unknown command that may be skipped.
@@ -215,6 +216,8 @@ func numberOf(c Command) uint64 {
 		return typeRevokeToken
 	case SettleNotices:
 		return typeSettleNotices
+	case SwitchSchedule:
+		return typeSwitchSchedule
 	}
 	return 0
 }
@@ -279,6 +282,8 @@ func decodeBody(number uint64, body []byte) (Command, error) {
 		return decode[RevokeToken](body)
 	case typeSettleNotices:
 		return decode[SettleNotices](body)
+	case typeSwitchSchedule:
+		return decode[SwitchSchedule](body)
 	case typeUnfreeze:
 		return decode[Unfreeze](body)
 	}

@@ -12,22 +12,24 @@ import (
 // Exposure is what something puts beside a declared flag without touching the declaration.
 type Exposure struct {
 	Flag     string  `json:"flag"`
-	Owner    string  `json:"owner"`           // "kill", "rollout/ID", "schedule/SEAT"
-	Seat     string  `json:"seat,omitempty"`  // what of the flag it drives: default or rule:ID; empty for the whole flag
-	Effect   *Effect `json:"effect,omitzero"` // what the seat serves meanwhile; immutable; nil for the kill switch
+	Owner    string  `json:"owner"`           // "kill", "rollout/ID", "schedule/ID", "schedule/SEAT" of one that a file states
+	Seat     string  `json:"seat,omitempty"`  // what of the flag it drives: default, rule:ID or enabled; empty for the kill switch
+	Effect   *Effect `json:"effect,omitzero"` // what the seat serves meanwhile; immutable; nil for the kill switch and while a schedule waits
 	Revision uint64  `json:"revision"`
 	At       int64   `json:"at"` // leader time, unix ms
 	By       Actor   `json:"by"`
 	Reason   string  `json:"reason,omitempty"`
 
 	Schedule *Schedule `json:"schedule,omitzero"` // of a schedule's exposure; immutable
-	Reached  int       `json:"reached,omitzero"`  // how many of its levels are behind it
+	Progress *Progress `json:"progress,omitzero"` // how far the schedule is; immutable. Without Effect it waits
 }
 
 // Effect is what a seat serves instead of what is declared there.
 type Effect struct {
-	Serve evaluator.Serve `json:"serve"`           // to everybody who is in no audience
-	Rings []Ring          `json:"rings,omitempty"` // asked first, in order
+	Serve   evaluator.Serve  `json:"serve"`            // to everybody who is in no audience
+	Rings   []Ring           `json:"rings,omitempty"`  // asked first, in order
+	Enabled *bool            `json:"enabled,omitzero"` // of the seat enabled: instead of a Serve
+	Value   *evaluator.Value `json:"value,omitzero"`   // of a config: instead of a Serve
 }
 
 // Ring is an audience with something of its own: the members of any of the segments.
@@ -45,7 +47,10 @@ const OwnerKill = "kill"
 // A killed flag serves its off variant to everyone. The evaluator takes the label to mean "not enabled" where another
 // flag has this one as prerequisite. Without an off variant there is nothing to serve: the flag is disabled.
 func effective(declared *evaluator.Flag, exposures []Exposure) *evaluator.Flag {
-	if !declared.Enabled || len(exposures) == 0 {
+	if len(exposures) == 0 {
+		return declared
+	}
+	if declared = switched(declared, exposures); !declared.Enabled {
 		return declared
 	}
 	if !killed(exposures) {
@@ -61,11 +66,28 @@ func effective(declared *evaluator.Flag, exposures []Exposure) *evaluator.Flag {
 	return &f
 }
 
+// switched applies what is about the whole flag: whether it is enabled and, for a config, its value.
+func switched(f *evaluator.Flag, exposures []Exposure) *evaluator.Flag {
+	for _, x := range exposures {
+		if x.Effect == nil || x.Effect.Enabled == nil && x.Effect.Value == nil {
+			continue
+		}
+		changed := *f
+		if x.Effect.Value != nil {
+			changed.Value = x.Effect.Value
+		} else {
+			changed.Enabled = *x.Effect.Enabled
+		}
+		f = &changed
+	}
+	return f
+}
+
 // exposed puts effects onto their seats. An audience becomes a rule before its seat's: the seat's own clauses and
 // membership.
 func exposed(f *evaluator.Flag, exposures []Exposure) *evaluator.Flag {
 	for _, x := range exposures {
-		if x.Effect == nil || serveAt(f, x.Seat) == nil {
+		if x.Effect == nil || x.Effect.Enabled != nil || serveAt(f, x.Seat) == nil {
 			continue
 		}
 		f = withServe(f, x.Seat, x.Effect.Serve)
@@ -138,6 +160,7 @@ func (d *draft) kill(c Kill) error {
 			Detail: "a config has no off variant and cannot be killed; change its value instead"}
 	}
 	d.endOwners(c.Key, "the flag was killed")
+	d.suspendSchedules(t)
 	t.expose(c, c.Reason, append(slices.Clip(t.exposures), Exposure{
 		Flag: c.Key, Owner: OwnerKill, Revision: d.state.index, At: d.state.now, By: d.proposal.Actor, Reason: c.Reason}))
 	return nil
@@ -161,8 +184,10 @@ func (t *touch) expose(c Command, reason string, list []Exposure) {
 
 func exposureLeaf(e *Environment, x Exposure) sum {
 	if x.Schedule != nil {
-		return newLeaf(leafSchedule, e.tenant, e.key, x.Flag, x.Owner).numbers(uint64(x.Reached)).
-			digest(digestOf(mustEncode(x.Schedule))).sum()
+		p := *x.Progress
+		p.Runs = nil
+		return newLeaf(leafSchedule, e.tenant, e.key, x.Flag, x.Owner).digest(digestOf(mustEncode(&p))).
+			digest(digestOf(x.Schedule.Record())).sum()
 	}
 	if x.Effect != nil {
 		return newLeaf(leafEffect, e.tenant, e.key, x.Flag, x.Owner, x.Reason, x.Seat).digest(digestOf(x.Effect.record())).sum()
@@ -171,7 +196,11 @@ func exposureLeaf(e *Environment, x Exposure) sum {
 }
 
 func exposedLeaf(e *Environment, x Exposure) sum {
-	return newLeaf(leafExposed, e.tenant, e.key, x.Flag, x.Owner).numbers(x.Revision, uint64(x.At)).actor(x.By).sum()
+	l := newLeaf(leafExposed, e.tenant, e.key, x.Flag, x.Owner).numbers(x.Revision, uint64(x.At)).actor(x.By)
+	if x.Progress != nil {
+		l = l.digest(digestOf(mustEncode(x.Progress)))
+	}
+	return l.sum()
 }
 
 // record is the canonical form of an effect; nothing for none.

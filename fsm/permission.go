@@ -72,6 +72,8 @@ var permissions = map[string]Permission{
 	verbCommit:         {Role: RoleEditor, Reach: ReachEnvironment},
 	verbPutSchedule:    {Role: RoleEditor, Reach: ReachEnvironment},
 	verbDropSchedule:   {Role: RoleEditor, Reach: ReachEnvironment},
+	verbPauseSchedule:  {Role: RoleEditor, Reach: ReachEnvironment},
+	verbResumeSchedule: {Role: RoleEditor, Reach: ReachEnvironment},
 	verbMoveSchedule:   {Reach: ReachSystem},
 
 	verbStartRollout:          {Role: RoleEditor, Reach: ReachEnvironment},

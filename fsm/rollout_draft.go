@@ -301,7 +301,8 @@ func (d *draft) abort(r *Rollout, why string) {
 	m.commit()
 }
 
-// killRollouts takes away everything that stands beside a declaration, but the kill switches.
+// killRollouts takes away everything that stands beside a declaration, but the kill switches. Schedules stay, suspended:
+// they go on when somebody resumes them.
 func (d *draft) killRollouts(c KillRollouts) error {
 	why := cmp.Or(c.Reason, "all rollouts of the environment were taken away")
 	for _, id := range slices.Clone(d.env.liveRollouts) {
@@ -317,9 +318,11 @@ func (d *draft) killRollouts(c KillRollouts) error {
 	slices.Sort(flags)
 	for _, flag := range flags {
 		t := d.at(ObjectFlag, flag)
-		kept := slices.DeleteFunc(slices.Clone(t.exposures), func(x Exposure) bool { return x.Owner != OwnerKill })
-		if len(kept) < len(t.exposures) {
-			t.expose(c, why, kept)
+		before := t.exposures
+		t.exposures = slices.DeleteFunc(slices.Clone(t.exposures), func(x Exposure) bool { return x.Owner != OwnerKill && x.Schedule == nil })
+		d.suspendSchedules(t)
+		if !slices.Equal(before, t.exposures) {
+			t.expose(c, why, t.exposures)
 		}
 	}
 	return nil

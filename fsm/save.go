@@ -166,7 +166,7 @@ func (e *Environment) save(w *writer) {
 		w.end(recordFlag)
 		for _, x := range e.Exposures(r.Key) {
 			if x.Schedule != nil {
-				w.strings(x.Flag).bytes(mustEncode(x.Schedule)).numbers(uint64(x.Reached), x.Revision).time(x.At).actor(x.By).strings(x.Reason).
+				w.strings(x.Flag).bytes(x.Schedule.Record()).bytes(mustEncode(x.Progress)).numbers(x.Revision).time(x.At).actor(x.By).strings(x.Reason).
 					end(recordSchedule)
 				continue
 			}

@@ -110,6 +110,8 @@ func TestKillStandsBeforeASchedule(t *testing.T) {
 	n.do(fsm.Kill{Scope: dev, Key: "a"})
 	require.Empty(t, n.served("a"))
 	n.do(fsm.Unkill{Scope: dev, Key: "a"})
+	require.Empty(t, n.served("a"), "a kill suspends schedules; unkill gives the declaration back and nothing else")
+	n.do(fsm.SwitchSchedule{Scope: dev, Flag: "a", Running: true})
 	require.Len(t, n.served("a"), 1000)
 }
 

@@ -3,7 +3,6 @@ package rollout
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -112,14 +111,7 @@ func system() fsm.Actor { return fsm.Actor{Kind: fsm.ActorSystem, ID: "pilot"} }
 
 // propose sends a command under the fence of the term.
 func (p *Pilot) propose(ctx context.Context, term uint64, revision *uint64, c fsm.Command) error {
-	command, err := fsm.EncodeCommand(c)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, proposeFor)
-	defer cancel()
-	id := fmt.Sprintf("pilot-%d-%d", term, p.sent.Add(1)) // one node leads a term, so nobody else has it
-	_, err = p.Cluster.Propose(ctx, &fsm.Proposal{RequestID: id, Actor: system(), ControllerTerm: term, ExpectedRevision: revision, Command: command})
+	_, err := p.proposeAs(ctx, "", term, revision, c)
 	return err
 }
 

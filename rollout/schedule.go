@@ -1,7 +1,9 @@
 package rollout
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -18,12 +20,12 @@ func (s *survey) schedules(now time.Time, env *fsm.Environment) time.Time {
 	wake := now.Add(idle)
 	due, ok := env.NextSchedule()
 	switch {
-	case !ok || env.Frozen() != nil: // whoever unfreezes changes the state, and that wakes
+	case !ok || env.Frozen() != nil && !due.At.IsZero(): // whoever unfreezes changes the state, and that wakes
 	case now.Before(due.At):
 		wake = sooner(wake, due.At)
 	default:
 		wake = now // the state changes with the move; whatever else is due comes with the next pass
-		if !s.moveSchedule(env, due) {
+		if !s.moveSchedule(now, env, due) {
 			wake = now.Add(retryAfter)
 		}
 	}
@@ -31,16 +33,65 @@ func (s *survey) schedules(now time.Time, env *fsm.Environment) time.Time {
 	return wake
 }
 
-func (s *survey) moveSchedule(env *fsm.Environment, due fsm.DueSchedule) bool {
-	err := s.pilot.propose(s.ctx, s.term, nil, fsm.MoveSchedule{
-		Scope: fsm.Scope{Tenant: env.Tenant(), Environment: env.Key()}, Flag: due.Flag, Rule: due.Rule})
+// moveSchedule proposes the move under an id of the schedule and the instant, so that a second leader repeats it at most.
+func (s *survey) moveSchedule(now time.Time, env *fsm.Environment, due fsm.DueSchedule) bool {
+	c := due.Command(fsm.Scope{Tenant: env.Tenant(), Environment: env.Key()})
+	if due.Schedule.Cron != "" {
+		c = occurrence(c, now, due)
+	}
+	id := ""
+	if c.ID != "" && !due.At.IsZero() {
+		id = fmt.Sprintf("schedule/%s/%d", c.ID, due.At.Unix())
+	}
+	if s.refused[id] { // under a freeze, for example: its answer is remembered for a day, but the schedule is still due
+		id = ""
+	}
+	receipt, err := s.pilot.proposeAs(s.ctx, id, s.term, nil, c)
+	if err == nil && receipt.Changed && !receipt.Replayed {
+		return true
+	}
+	s.refused[id] = id != ""
 	var e *fsm.Error
 	switch {
 	case err == nil:
-		return true
 	case errors.As(err, &e) && e.Kind == fsm.KindNotFound, expectedRefusal(err):
 	default:
 		s.pilot.Logger.Warn("a schedule could not be moved", slog.String("flag", due.Flag), slog.String("environment", env.Key()), slog.Any("error", err))
 	}
 	return false
+}
+
+// occurrence says which instants a recurring schedule means now: the newest that has come, and the next. Text that means
+// none, which no door lets in, ends the schedule.
+func occurrence(c fsm.MoveSchedule, now time.Time, due fsm.DueSchedule) fsm.MoveSchedule {
+	calendar, err := NewCalendar(due.Schedule.Cron, due.Schedule.Zone)
+	if err != nil {
+		return c
+	}
+	newest := now
+	if due.At.IsZero() { // its first
+		if start, err := time.Parse(fsm.InstantForm, due.Schedule.Start); err == nil && start.After(now) {
+			newest = start.Add(-time.Millisecond)
+		}
+	} else if newest, c.Skipped, err = calendar.Newest(due.At, now); err == nil {
+		c.At = fsm.Instant(newest.UnixMilli())
+	}
+	if next, err := calendar.Next(newest); err == nil {
+		c.Next = fsm.Instant(next.UnixMilli())
+	}
+	return c
+}
+
+// proposeAs is propose under a request id of the caller's.
+func (p *Pilot) proposeAs(ctx context.Context, id string, term uint64, revision *uint64, c fsm.Command) (fsm.Receipt, error) {
+	command, err := fsm.EncodeCommand(c)
+	if err != nil {
+		return fsm.Receipt{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeFor)
+	defer cancel()
+	if id == "" {
+		id = fmt.Sprintf("pilot-%d-%d", term, p.sent.Add(1)) // one node leads a term, so nobody else has it
+	}
+	return p.Cluster.Propose(ctx, &fsm.Proposal{RequestID: id, Actor: system(), ControllerTerm: term, ExpectedRevision: revision, Command: command})
 }

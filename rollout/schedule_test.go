@@ -32,7 +32,7 @@ func TestLeaderMovesSchedulesAtTheirTime(t *testing.T) {
 		}
 		reached := func() int {
 			env, _ := w.store.State().Environment(dev.Tenant, dev.Environment)
-			return env.Exposures("a")[0].Reached
+			return env.Exposures("a")[0].Progress.Reached
 		}
 		w.after(59 * time.Minute)
 		require.Equal(t, 0, reached())

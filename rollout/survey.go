@@ -17,6 +17,7 @@ type survey struct {
 	decided map[place]remembered
 	// scheduled remembers each environment's next level in time
 	scheduled map[place]remembered
+	refused   map[string]bool   // request ids of schedules that were answered without a move
 	asking    map[question]bool // under way, or answered and not yet committed
 	answers   chan answer
 	arrived   chan struct{} // capacity 1: an answer is there, or something was delivered
@@ -49,7 +50,7 @@ type answer struct {
 
 func newSurvey(ctx context.Context, p *Pilot, term uint64) *survey {
 	arrived := make(chan struct{}, 1)
-	return &survey{ctx: ctx, pilot: p, term: term, decided: map[place]remembered{}, scheduled: map[place]remembered{}, asking: map[question]bool{},
+	return &survey{ctx: ctx, pilot: p, term: term, decided: map[place]remembered{}, scheduled: map[place]remembered{}, refused: map[string]bool{}, asking: map[question]bool{},
 		answers: make(chan answer, 1024), arrived: arrived, outbox: newOutbox(ctx, p, term, arrived)}
 }
 

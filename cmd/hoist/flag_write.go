@@ -186,11 +186,11 @@ func (a *app) flagKillCommand() *cobra.Command {
 	var rollouts bool
 	c := &cobra.Command{
 		Use: "kill KEY", Short: "Serve the off variant to everybody, now",
-		Long: `Serve the off variant to everybody, whatever rules, rollouts or schedules the flag has; a rollout on it is aborted. The declaration is
-not touched: "hoist flag unkill" gives it back as it was. Killing twice is the same as once, and a freeze does not stop it.
+		Long: `Serve the off variant to everybody, whatever rules, rollouts or schedules the flag has; a rollout on it is aborted and its
+schedules are suspended until somebody resumes them. The declaration is not touched: "hoist flag unkill" gives it back as it was. Killing twice is the same as once, and a freeze does not stop it.
 
-With --all-rollouts and no KEY no flag is switched off: every rollout of the environment is taken away in one entry, so that each flag
-serves its declaration again.`,
+With --all-rollouts and no KEY no flag is switched off: every rollout of the environment is taken away and every schedule suspended in one
+entry, so that each flag serves its declaration again.`,
 		Example: "  hoist flag kill new-checkout --reason \"payment errors since 14:02\" --wait\n  hoist flag kill --all-rollouts -e production --reason \"incident 7\"",
 	}
 	c.Flags().StringVar(&reason, "reason", "", "shown beside the flag as long as it is killed")

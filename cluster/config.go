@@ -31,9 +31,10 @@ type Config struct {
 	GossipKey       []byte   // 16, 24 or 32 bytes; needed beyond loopback unless Insecure
 	Insecure        bool     // allow addresses beyond loopback without a key
 	Join            []string
-	BootstrapExpect int     // voters that found the cluster together; 0: join only
-	Profile         Profile // default ProfileLAN
-	Version         string  // build version, shown to members
+	DialVia         map[string]string // peer or gossip address of a member: the address to dial instead
+	BootstrapExpect int               // voters that found the cluster together; 0: join only
+	Profile         Profile           // default ProfileLAN
+	Version         string            // build version, shown to members
 	Store           *fsm.Store
 	Logger          *slog.Logger
 	Registerer      prometheus.Registerer // nil: metrics are kept but not registered
@@ -41,6 +42,9 @@ type Config struct {
 	PromoteAfter      time.Duration // healthy this long before a new member votes; default 10 s
 	SnapshotThreshold uint64        // log entries between snapshots; default 16,384
 	TrailingLogs      uint64        // entries kept behind a snapshot; default 65,536
+
+	DiskReserve int64 // below this much free space (or 5 % of the disk) no writes are taken; default 256 MiB, at most a quarter of the disk
+	DiskBallast int64 // bytes of a file that is deleted when the disk is full; default 64 MiB, at most a 16th of the disk; negative: no such file
 
 	Hooks Hooks
 }
@@ -122,6 +126,13 @@ func (c *Config) complete() error {
 	if c.TrailingLogs == 0 {
 		c.TrailingLogs = 65536
 	}
+	if c.DiskReserve <= 0 {
+		c.DiskReserve = 256 << 20
+	}
+	if c.DiskBallast == 0 {
+		c.DiskBallast = 64 << 20
+	}
+	c.DiskBallast = max(c.DiskBallast, 0)
 	if c.Hooks.Wall == nil {
 		c.Hooks.Wall = time.Now
 	}

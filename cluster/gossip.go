@@ -102,6 +102,11 @@ func (g *gossip) config() (*memberlist.Config, error) {
 			return nil, fmt.Errorf("%w: gossip advertise address: %w", ErrConfig, err)
 		}
 	}
+	if len(cfg.DialVia) > 0 {
+		if c.Transport, err = newGossipVia(c, cfg.DialVia); err != nil {
+			return nil, fmt.Errorf("start gossip: %w", err)
+		}
+	}
 	return c, nil
 }
 

@@ -13,6 +13,8 @@ import (
 const (
 	hangAfter     = 2 * time.Second // a write this long is a hung disk
 	failureWindow = time.Minute     // two failed writes within it end the process
+	fullPause     = 100 * time.Millisecond
+	opSet         = "set" // a term or a vote
 )
 
 var errStoreClosed = errors.New("the log store is closed")
@@ -26,6 +28,8 @@ type logStore struct {
 	duration *prometheus.HistogramVec
 	fail     func(error) // ends the process
 	isolate  func()      // closes the transport: a node with a hung disk must not stay a leader
+	makeRoom func() bool // the disk is full; true: it is worth another try
+	absent   func()      // raft waits for the disk with a term or a vote: this node leads no more
 
 	mu       sync.RWMutex
 	closed   bool
@@ -61,6 +65,18 @@ func (s *logStore) write(op string, do func() error) error {
 		return err
 	}
 	defer s.users.Done()
+	err := s.timed(op, do)
+	if errFull(err) {
+		return s.whenFull(op, do, err)
+	}
+	if err != nil {
+		s.failed(op, err)
+	}
+	return err
+}
+
+// timed runs do under the watchdog.
+func (s *logStore) timed(op string, do func() error) error {
 	start := time.Now()
 	watchdog := time.AfterFunc(hangAfter, func() {
 		s.fail(&ExitError{Code: ExitDisk, Detail: fmt.Sprintf("the disk hangs: %s takes longer than %s; check the disk of the data directory, then start again", op, hangAfter)})
@@ -69,10 +85,31 @@ func (s *logStore) write(op string, do func() error) error {
 	err := do()
 	watchdog.Stop()
 	s.duration.WithLabelValues(op).Observe(time.Since(start).Seconds())
-	if err != nil {
+	return err
+}
+
+// whenFull tries once more when room could be made. A full disk is no reason to end: entries are refused, which raft
+// answers by not leading, and are sent again later. Only a vote or a term must be written, since raft panics without:
+// that waits until there is space, and the node takes no part meanwhile.
+func (s *logStore) whenFull(op string, do func() error, err error) error {
+	if s.makeRoom() {
+		err = s.timed(op, do)
+	}
+	for op == opSet && errFull(err) && !s.isClosed() {
+		s.absent()
+		time.Sleep(fullPause)
+		err = s.timed(op, do)
+	}
+	if err != nil && !errFull(err) {
 		s.failed(op, err)
 	}
 	return err
+}
+
+func (s *logStore) isClosed() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.closed
 }
 
 // failed ends the process at the second failure within a minute: one may be a passing shortage, and raft steps down for
@@ -123,11 +160,11 @@ func (s *logStore) DeleteRange(low, high uint64) error {
 }
 
 func (s *logStore) Set(key, value []byte) error {
-	return s.write("set", func() error { return s.stable.Set(key, value) })
+	return s.write(opSet, func() error { return s.stable.Set(key, value) })
 }
 
 func (s *logStore) SetUint64(key []byte, value uint64) error {
-	return s.write("set", func() error { return s.stable.SetUint64(key, value) })
+	return s.write(opSet, func() error { return s.stable.SetUint64(key, value) })
 }
 
 func (s *logStore) Get(key []byte) ([]byte, error) {

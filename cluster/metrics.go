@@ -58,6 +58,9 @@ func (n *Node) register(r prometheus.Registerer) error {
 		gauge("hoist_raft_applied_index", "Revision of the local state.", func() float64 { return float64(n.cfg.Store.State().Index()) }),
 		gauge("hoist_raft_is_leader", "1 while this node leads.", func() float64 { return truth(n.lead.Load() != nil) }),
 		gauge("hoist_raft_has_leader", "1 while this node knows a leader.", func() float64 { _, id := n.raft().LeaderWithID(); return truth(id != "") }),
+		gauge("hoist_disk_free_bytes", "Space free on the disk of the data directory.", func() float64 { return float64(n.space.free.Load()) }),
+		gauge("hoist_disk_size_bytes", "Size of the disk of the data directory; 0: not known.", func() float64 { return float64(n.space.size.Load()) }),
+		gauge("hoist_disk_full", "1 while the disk is too full to take writes.", func() float64 { return truth(n.space.full.Load()) }),
 		gauge("hoist_state_age_seconds", "Time since this node knew that its state was current.", func() float64 { return n.Age().Seconds() }),
 		gauge("hoist_snapshot_age_seconds", "Time since the newest snapshot of the log.", func() float64 { return n.machine.snapshotAge().Seconds() }),
 	}

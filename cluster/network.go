@@ -68,7 +68,7 @@ func (w *network) listen() (err error) {
 			return fmt.Errorf("listen for peers: %w", err)
 		}
 		w.dial = func(address string, timeout time.Duration) (net.Conn, error) {
-			return net.DialTimeout("tcp", address, timeout)
+			return net.DialTimeout("tcp", via(cfg.DialVia).of(address), timeout)
 		}
 	}
 	w.address = cfg.PeerAdvertise

@@ -33,6 +33,7 @@ type Node struct {
 
 	restarting sync.Mutex  // a raft is being replaced, or ended for good
 	restarts   []time.Time // within the last minute
+	strayAt    uint64      // where raft's belief ended when it was last found wrong; owned by keepProgress
 
 	transport *transport
 	network   *network // nil for a lone node
@@ -52,6 +53,9 @@ type Node struct {
 	changed signal // leadership or leader changed
 	callers window // Propose
 	appends window // entries handed to raft
+
+	space    space
+	yielding sync.Mutex // leadership is being handed to a server with space
 
 	saved      uint64 // applied index on disk
 	learning   sync.Mutex
@@ -73,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, fatal: make(chan error, 1), metrics: newMetrics(), met: make(chan struct{}),
-		notify: make(chan bool, 10), seen: make(chan raft.Observation, 16)}
+		notify: make(chan bool, 10), seen: make(chan raft.Observation, 16), space: space{hit: make(chan struct{}, 1)}}
 	n.timings, _ = cfg.Profile.timings() // complete has checked it
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.log = cfg.Logger.With("node", cfg.NodeName)
@@ -103,6 +107,7 @@ func (n *Node) open() error {
 	}
 	n.goes(n.watchRaft)
 	n.goes(n.keepProgress)
+	n.goes(n.watchSpace)
 	return n.takePart()
 }
 
@@ -123,7 +128,8 @@ func (n *Node) openStores() (err error) {
 		return err
 	}
 	n.identity.Store(&id)
-	n.disk = &logStore{LogStore: n.stores.Log, stable: n.stores.Stable, duration: n.metrics.fsync, fail: n.fail, isolate: n.isolate}
+	n.disk = &logStore{LogStore: n.stores.Log, stable: n.stores.Stable, duration: n.metrics.fsync, fail: n.fail, isolate: n.isolate,
+		makeRoom: n.outOfSpace, absent: func() { n.lead.Store(nil); n.changed.raise() }}
 	n.logs, err = raft.NewLogCache(512, n.disk)
 	return err
 }
@@ -195,6 +201,7 @@ func (n *Node) keepProgress() {
 			if err := errors.Join(n.saveProgress(), n.learnNow()); err != nil {
 				n.log.Warn("the node's small files could not be written", "error", err)
 			}
+			n.checkStray()
 		case <-n.ctx.Done():
 			return
 		}

@@ -11,7 +11,10 @@ import (
 	"github.com/hoistflags/hoist/fsm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// A probe of gossip outlives Shutdown by its own timeout, which memberlist does not cut short.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
+}
 
 func TestALoneNodeInMemoryTakesWrites(t *testing.T) {
 	store := fsm.NewStore()

@@ -36,6 +36,9 @@ type peerState struct {
 	Servers   []raft.Server `json:"servers,omitempty"`
 	Founders  []string      `json:"founders,omitempty"` // whom it would found a cluster with
 	Wall      int64         `json:"wall"`               // its clock, unix microseconds
+	DiskFree  uint64        `json:"disk_free,omitempty"`
+	DiskSize  uint64        `json:"disk_size,omitempty"` // 0: not known
+	DiskFull  bool          `json:"disk_full,omitempty"` // takes no writes
 }
 
 func (n *Node) describe() peerState {
@@ -45,7 +48,8 @@ func (n *Node) describe() peerState {
 		Term: n.raft().CurrentTerm(), Last: n.raft().LastIndex(), Applied: n.cfg.Store.State().Index(),
 		Leader: leads, Settled: leads && n.changes.Load() == 0,
 		Servers: n.raft().GetConfiguration().Configuration().Servers, Founders: n.founders.chosen(),
-		Wall: n.cfg.Hooks.Wall().UnixMicro(),
+		Wall:     n.cfg.Hooks.Wall().UnixMicro(),
+		DiskFree: n.space.free.Load(), DiskSize: n.space.size.Load(), DiskFull: n.space.full.Load(),
 	}
 }
 

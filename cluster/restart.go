@@ -49,6 +49,22 @@ func (n *Node) afterInstall() {
 	}
 }
 
+// checkStray is called once a second. A log that could be cut but not appended to (a full disk) leaves the same
+// disagreement behind; while raft is at work on its log it is there for an instant, so it has to be seen twice.
+func (n *Node) checkStray() {
+	if !n.stray() {
+		n.strayAt = 0
+		return
+	}
+	believed := n.raft().LastIndex()
+	if n.strayAt == believed {
+		n.strayAt = 0
+		n.afterInstall()
+		return
+	}
+	n.strayAt = believed
+}
+
 // restartRaft ends the running raft and starts another one over the same log, state, transport and configuration. Writes
 // in flight here end with an unknown outcome and are repeated under their request id.
 func (n *Node) restartRaft() error {

@@ -22,6 +22,7 @@ type Stores struct {
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
 	Files     Files
+	Room      Room         // nil: space is never short
 	Close     func() error // nil: nothing to close
 }
 
@@ -52,7 +53,7 @@ func openDisk(dir string, asked LogStore, logger hclog.Logger) (stores *Stores, 
 	if err != nil {
 		return nil, "", err
 	}
-	stores = &Stores{Log: bolt, Stable: bolt, Files: directory(dir), Close: bolt.Close}
+	stores = &Stores{Log: bolt, Stable: bolt, Files: directory(dir), Room: room(directory(dir)), Close: bolt.Close}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, stores.Close())

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,10 +20,13 @@ type Disk struct {
 	sync time.Duration // how long a sync takes
 	err  error         // what writes of the log answer
 	hung chan struct{} // closed when a hang is over
+	room room
 }
 
 // NewDisk makes an empty disk.
-func NewDisk() *Disk { return &Disk{inner: cluster.MemoryStores(), sync: 100 * time.Microsecond} }
+func NewDisk() *Disk {
+	return &Disk{inner: cluster.MemoryStores(), sync: 100 * time.Microsecond, room: room{free: DiskSize}}
+}
 
 // Crash loses what was not synced and cuts the old process off: what it writes from now on goes nowhere.
 func (d *Disk) Crash() {
@@ -73,7 +77,7 @@ func (d *Disk) stores() *cluster.Stores {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v := &view{LogStore: d.inner.Log, StableStore: d.inner.Stable, disk: d, life: d.life}
-	return &cluster.Stores{Log: v, Stable: v, Snapshots: &snapshotView{d.inner.Snapshots, v}, Files: &filesView{d.inner.Files, v}}
+	return &cluster.Stores{Log: v, Stable: v, Snapshots: &snapshotView{d.inner.Snapshots, v}, Files: &filesView{d.inner.Files, v}, Room: d}
 }
 
 // view lets one life of the process at the disk.
@@ -88,6 +92,10 @@ type view struct {
 func (v *view) write(log bool, do func() error) error {
 	v.disk.mu.Lock()
 	wait, hung, err := v.disk.sync, v.disk.hung, v.disk.err
+	if v.disk.room.free == 0 {
+		v.disk.mu.Unlock()
+		return syscall.ENOSPC
+	}
 	v.disk.mu.Unlock()
 	if hung != nil {
 		<-hung

@@ -81,6 +81,9 @@ func fromServer(err *connect.Error) *failure {
 	case "NO_QUORUM", "NOT_LEADER":
 		f.code, f.try = exitUnavailable, "hoist cluster status; evaluations keep working meanwhile"
 		return f
+	case "READ_ONLY_DISK":
+		f.code, f.try = exitUnavailable, "free space on the leader's disk (hoist cluster status shows all disks); no restart is needed"
+		return f
 	case "UNKNOWN_OUTCOME":
 		f.try = "hoist flag history KEY shows whether it was written; repeating the command is safe with --if-revision"
 		return f

@@ -77,6 +77,14 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
+	sizes, err := s.sizes()
+	if err != nil {
+		return err
+	}
+	via, err := s.dialVia()
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := libraryMetrics(registry); err != nil {
@@ -91,6 +99,7 @@ func (a *app) serve(ctx context.Context, s settings) error {
 		PeerAddr: s.Peer, PeerAdvertise: s.PeerAdvertise, GossipAddr: s.Gossip, GossipAdvertise: s.GossipAdvertise,
 		APIAddr: s.HTTPAdvertise, GossipKey: key, Insecure: s.Insecure, Join: s.Join, BootstrapExpect: s.BootstrapExpect,
 		Profile: cluster.Profile(s.Profile), Version: version, Logger: logger, Registerer: registry,
+		DiskReserve: sizes.reserve, DiskBallast: sizes.ballast, DialVia: via,
 	}, equipment{registry, book})
 	if err != nil {
 		return err

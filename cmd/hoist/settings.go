@@ -40,6 +40,9 @@ type settings struct {
 	Insecure        bool     `koanf:"insecure"`
 	InsecureNoAuth  bool     `koanf:"insecure_no_auth"`
 	LogLevel        string   `koanf:"log_level"`
+	DiskReserve     string   `koanf:"disk_reserve"`
+	DiskBallast     string   `koanf:"disk_ballast"`
+	DialVia         []string `koanf:"dial_via"`
 }
 
 // option is one setting as the command line, the environment and the file see it.
@@ -69,6 +72,9 @@ func serverOptions() []option {
 		{"insecure", false, "allow peers and gossip beyond loopback without a key"},
 		{"insecure_no_auth", false, "allow the door beyond loopback although it asks for no credentials"},
 		{"log_level", "info", "debug, info, warn or error"},
+		{"disk_reserve", "256MiB", "no writes below this much free space, or below 5 % of the disk; at most a quarter of the disk counts"},
+		{"disk_ballast", "64MiB", "size of a file that is deleted when the disk is full, 0 for none; at most a 16th of the disk counts"},
+		{"dial_via", []string{}, "MEMBER=OTHER: dial OTHER to reach the peer or gossip address MEMBER, for address translation and proxies; repeatable"},
 	}
 }
 
@@ -258,6 +264,12 @@ func (s *settings) check() error {
 	if _, err := logLevel(s.LogLevel); err != nil {
 		return err
 	}
+	if _, err := s.sizes(); err != nil {
+		return err
+	}
+	if _, err := s.dialVia(); err != nil {
+		return err
+	}
 	if s.BootstrapExpect < 0 {
 		return failed("--bootstrap-expect 3", "bootstrap_expect: %d servers cannot make a cluster", s.BootstrapExpect)
 	}
@@ -326,5 +338,6 @@ func (s *settings) values() map[string]any {
 		"data_dir": s.DataDir, "log_store": s.LogStore, "node_name": s.NodeName, "cluster_name": s.ClusterName, "join": s.Join,
 		"bootstrap_expect": s.BootstrapExpect, "profile": s.Profile, "gossip_key_file": s.GossipKeyFile, "webhooks_file": s.WebhooksFile,
 		"insecure": s.Insecure, "insecure_no_auth": s.InsecureNoAuth, "log_level": s.LogLevel,
+		"disk_reserve": s.DiskReserve, "disk_ballast": s.DiskBallast, "dial_via": s.DialVia,
 	}
 }

@@ -57,6 +57,8 @@ func TestSettingsAreStrict(t *testing.T) {
 		"an open door without consent":  {"", []string{"--http", "0.0.0.0:7700"}, "--insecure-no-auth"},
 		"open peers without a key":      {"", []string{"--peer", "10.0.0.1:7701"}, "without a key"},
 		"a key that is none":            {"", []string{"--gossip-key-file", file(t, "key", "abc")}, "64 hex digits"},
+		"a size that is none":           {"disk_reserve: plenty\n", nil, `disk_reserve: "plenty" is not a size`},
+		"a pair that is none":           {"", []string{"--dial-via", "10.0.0.1:7701"}, "not MEMBER=OTHER"},
 		"an unknown log level":          {"log_level: loud\n", nil, "loud"},
 		"a negative number of servers":  {"bootstrap_expect: -1\n", nil, "bootstrap_expect"},
 	} {

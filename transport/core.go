@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/transport/lane"
 	"github.com/hoistflags/hoist/transport/stream"
 )
 
@@ -59,6 +61,9 @@ type Server struct {
 	hub     *stream.Hub
 	ofrep   *ofrep
 	logger  *slog.Logger
+
+	lanes sync.Mutex
+	fast  []*lane.Listener
 }
 
 // Limits of the doors.
@@ -158,9 +163,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Serve answers requests that arrive at l until Close. It returns nil after Close, otherwise why it stopped.
+// Serve answers requests that arrive at l until Close. It returns nil after Close, otherwise why it stopped. Evaluations
+// that arrive over plain HTTP/1.1 are served by a lane of their own.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	fast := lane.Listen(l, lane.Config{Handler: s, Prefix: ofrepPrefix + flagsPath, Logger: s.logger})
+	s.lanes.Lock()
+	s.fast = append(s.fast, fast)
+	s.lanes.Unlock()
+	if err := s.http.Serve(fast); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
@@ -176,6 +186,11 @@ func (s *Server) Close() error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close()
 	}
+	s.lanes.Lock()
+	for _, fast := range s.fast {
+		_ = fast.Shutdown(ctx) // what does not end in time is cut, as above
+	}
+	s.lanes.Unlock()
 	s.hub.Close()
 	return err
 }

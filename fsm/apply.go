@@ -126,7 +126,7 @@ func (s *State) Try(p *Proposal) (Receipt, error) {
 
 // unshare gives a trial its own tails of the lists that only the one writer may append to.
 func (s *State) unshare(t Target) {
-	s.audit.rows = slices.Clip(s.audit.rows)
+	s.audit.rows, s.audit.news = slices.Clip(s.audit.rows), nil
 	if e, ok := s.Environment(t.Tenant, t.Environment); ok {
 		e = e.clone()
 		e.graveOrder = slices.Clip(e.graveOrder)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Audit is one row of the chained change log: who changed what, when. A write that changes nothing has no row.
@@ -14,6 +15,7 @@ type Audit struct {
 	At          int64  `json:"at"`    // leader time, unix ms
 	Actor       Actor  `json:"actor"`
 	RequestID   string `json:"requestId,omitempty"`
+	Correlation string `json:"correlationId,omitempty"` // of the caller's whole undertaking, as the caller named it
 	Tenant      string `json:"tenant,omitempty"`
 	Environment string `json:"environment,omitempty"`
 	Verb        string `json:"verb"`
@@ -21,7 +23,8 @@ type Audit struct {
 	Before      string `json:"before,omitempty"` // SHA-256 of the record, hex; empty when there was none
 	After       string `json:"after,omitempty"`
 	Reason      string `json:"reason,omitempty"`
-	Hash        string `json:"hash"` // SHA-256(hash of the row before, the other fields length-prefixed in this order), hex
+	Approvals   string `json:"approvals,omitempty"` // who agreed, separated by commas
+	Hash        string `json:"hash"`                // SHA-256(hash of the row before, the other fields length-prefixed in this order), hex
 }
 
 // maxAuditRows are kept in the state; older ones live with whoever archives them, verifiable by the chain.
@@ -33,9 +36,19 @@ type auditTail struct {
 	seq  uint64
 	head digest
 	rows []Audit
+	news []Written // rows that came with the publish that this state came with; they are not saved
 }
 
-func (a *auditTail) append(row Audit) {
+// Written is an audit row with what its change wrote: the canonical JSON of the flag or segment as it is then, nil for a
+// deletion and for rows about other things.
+type Written struct {
+	Audit
+	Record []byte
+}
+
+func (a *auditTail) append(row Audit) { a.write(row, nil) }
+
+func (a *auditTail) write(row Audit, record []byte) {
 	a.seq++
 	row.Seq = a.seq
 	a.head = chain(a.head, &row)
@@ -44,6 +57,7 @@ func (a *auditTail) append(row Audit) {
 		a.rows = a.rows[len(a.rows)-maxAuditRows+1:]
 	}
 	a.rows = append(a.rows, row)
+	a.news = append(a.news, Written{row, record})
 }
 
 // chain is the hash of a row that follows the one with hash previous.
@@ -58,7 +72,7 @@ func (a *Audit) appendFields(b []byte) []byte {
 	b = binary.AppendUvarint(binary.AppendUvarint(b, a.Seq), a.Index)
 	b = binary.AppendVarint(b, a.At)
 	b = appendActor(b, a.Actor)
-	for _, s := range [...]string{a.RequestID, a.Tenant, a.Environment, a.Verb, a.Target, a.Before, a.After, a.Reason} {
+	for _, s := range [...]string{a.RequestID, a.Correlation, a.Tenant, a.Environment, a.Verb, a.Target, a.Before, a.After, a.Reason, a.Approvals} {
 		b = appendString(b, s)
 	}
 	return b
@@ -75,6 +89,35 @@ func (s *State) Audit(after uint64, limit int) []Audit {
 	})
 	rows = rows[from:]
 	return slices.Clone(rows[:min(max(limit, 0), len(rows))])
+}
+
+// News are the rows that came with the publish of this state, oldest first: everything that Apply wrote since the state
+// before, however much that was. See Store.Trail.
+func (s *State) News() []Written { return s.audit.news }
+
+// Written returns up to limit rows with Seq > after, oldest first, with the records that the state still holds: a version
+// that left the history is nil. Rows older than the newest 8,192 are not here any more.
+func (s *State) Written(after uint64, limit int) []Written {
+	rows := s.Audit(after, limit)
+	out := make([]Written, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, Written{row, s.recordOf(&row)})
+	}
+	return out
+}
+
+func (s *State) recordOf(row *Audit) []byte {
+	kind, key, _ := strings.Cut(row.Target, "/")
+	env, ok := s.Environment(row.Tenant, row.Environment)
+	if !ok || row.After == "" || kind != string(ObjectFlag) && kind != string(ObjectSegment) {
+		return nil
+	}
+	for _, v := range env.versions(ObjectKind(kind), key) {
+		if v.Revision == row.Index && v.digest.hex() == row.After {
+			return v.Record
+		}
+	}
+	return nil
 }
 
 // AuditHead is the number and hash of the newest row.

@@ -153,6 +153,7 @@ func checkEnvelope(p *Proposal, c Command) error {
 	problems = append(problems, checkText("/actor/email", p.Actor.Email, maxActor)...)
 	problems = append(problems, checkText("/actor/token", p.Actor.Token, maxActor)...)
 	problems = append(problems, checkText("/actor/owner", p.Actor.Owner, maxActor)...)
+	problems = append(problems, checkText("/correlationId", p.Correlation, maxName)...)
 	problems = append(problems, checkText("/comment", p.Comment, maxComment)...)
 	if p.Actor.Kind == ActorBreakGlass && p.Comment == "" && reasonOf(c) == "" {
 		problems = append(problems, problem("/comment", "break-glass.reason", "breaking the glass needs a reason: say why")...)

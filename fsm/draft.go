@@ -23,6 +23,8 @@ type draft struct {
 	changed  bool
 	stirred  bool   // a rollout or the freeze changed
 	object   uint64 // revision of the touched object, for the receipt
+	// approvals names who agreed to what runs, separated by commas, for its audit rows
+	approvals string
 }
 
 // touch is one flag or segment as the command finds it and as it leaves it.

@@ -114,7 +114,7 @@ func (s *State) thaw(e *Environment, end int64, p *Proposal) {
 const MoveThaw Move = "thaw"
 
 func (s *State) auditEnvironment(e *Environment, p *Proposal, verb, reason string) {
-	s.audit.append(Audit{Index: s.index, At: s.now, Actor: p.Actor, RequestID: p.RequestID, Tenant: e.tenant, Environment: e.key,
+	s.audit.append(Audit{Index: s.index, At: s.now, Actor: p.Actor, RequestID: p.RequestID, Correlation: p.Correlation, Tenant: e.tenant, Environment: e.key,
 		Verb: verb, Target: nodeName(ObjectEnvironment, e.key), Reason: cmp.Or(reason, p.Comment)})
 }
 

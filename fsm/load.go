@@ -237,9 +237,7 @@ func (l *loader) request(r *reader) {
 }
 
 func (l *loader) audit(r *reader) {
-	l.state.audit.rows = append(l.state.audit.rows, Audit{Seq: r.uvarint(), Index: r.uvarint(), At: r.varint(), Actor: l.actor(r),
-		RequestID: r.string(), Tenant: l.intern(r), Environment: l.intern(r), Verb: l.intern(r), Target: r.string(),
-		Before: r.string(), After: r.string(), Reason: r.string(), Hash: r.string()})
+	l.state.audit.rows = append(l.state.audit.rows, l.interned(readAudit(r)))
 }
 
 // stage applies a part again, so that a big write goes on where it was.

@@ -123,14 +123,24 @@ func (l *loader) actor(r *reader) Actor {
 	return Actor{Kind: l.intern(r), ID: l.intern(r), Email: l.intern(r), Token: l.intern(r), Owner: l.intern(r)}
 }
 
-func (l *loader) intern(r *reader) string {
-	b := r.bytes()
-	if s, ok := l.strings[string(b)]; ok {
-		return s
+func (l *loader) intern(r *reader) string { return l.once(r.string()) }
+
+// once gives the copy of a text that is kept already.
+func (l *loader) once(s string) string {
+	if kept, ok := l.strings[s]; ok {
+		return kept
 	}
-	s := string(b)
 	l.strings[s] = s
 	return s
+}
+
+// interned shares the names that stand in many rows.
+func (l *loader) interned(row Audit) Audit {
+	for _, s := range [...]*string{&row.Actor.Kind, &row.Actor.ID, &row.Actor.Email, &row.Actor.Token, &row.Actor.Owner,
+		&row.Tenant, &row.Environment, &row.Verb} {
+		*s = l.once(*s)
+	}
+	return row
 }
 
 // exposure follows the flag it stands beside: the flag compiles again, with it.

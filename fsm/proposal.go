@@ -41,6 +41,7 @@ type Proposal struct {
 	ControllerTerm   uint64  // the pilot's fence; 0 for people
 	ExpectedRevision *uint64 // of the touched object, 0 = it must not exist; nil = unconditional
 	Command          []byte  // EncodeCommand
+	Correlation      string  // what the caller calls its whole undertaking, at most 128 bytes; kept in the audit row
 	Comment          string  // why, at most 512 bytes: the audit row's Reason where the command has none of its own
 }
 
@@ -86,7 +87,7 @@ func (p *Proposal) Encode() []byte {
 		bits |= proposalHasExpected
 	}
 	b = append(b, proposalVersion, bits)
-	for _, s := range []string{p.RequestID, p.Actor.Kind, p.Actor.ID, p.Actor.Email, p.Actor.Token, p.Actor.Owner, p.Comment} {
+	for _, s := range []string{p.RequestID, p.Actor.Kind, p.Actor.ID, p.Actor.Email, p.Actor.Token, p.Actor.Owner, p.Correlation, p.Comment} {
 		b = appendString(b, s)
 	}
 	b = binary.AppendVarint(b, p.At)
@@ -105,7 +106,7 @@ func DecodeProposal(data []byte) (*Proposal, error) {
 		return nil, errors.New("proposal: unknown version or bits; this binary does not know them")
 	}
 	bits, r := data[1], reader{rest: data[2:]}
-	p := &Proposal{RequestID: r.string(), Actor: r.actor(), Comment: r.string(), At: r.varint()}
+	p := &Proposal{RequestID: r.string(), Actor: r.actor(), Correlation: r.string(), Comment: r.string(), At: r.varint()}
 	if bits&proposalHasTerm != 0 {
 		p.ControllerTerm = r.uvarint()
 	}

@@ -115,7 +115,7 @@ func (m *move) commit() {
 	}
 	s.putRollout(m.d.env, m.old, r)
 	m.d.stirred = true
-	row := Audit{Index: s.index, At: s.now, Actor: m.d.proposal.Actor, RequestID: m.d.proposal.RequestID,
+	row := Audit{Index: s.index, At: s.now, Actor: m.d.proposal.Actor, RequestID: m.d.proposal.RequestID, Correlation: m.d.proposal.Correlation,
 		Tenant: m.d.env.tenant, Environment: m.d.env.key, Verb: "rollout." + string(m.event.Move),
 		Target: nodeName(ObjectRollout, r.ID), After: r.state.hex(), Reason: cmp.Or(m.event.Why, m.d.proposal.Comment)}
 	if m.event.Override {

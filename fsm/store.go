@@ -21,6 +21,7 @@ type Store struct {
 type generation struct {
 	state    *State
 	replaced chan struct{}
+	next     *generation // set before replaced closes
 }
 
 // NewStore holds a fresh state: tenant "default" with dev, staging and production, and no epoch yet.
@@ -75,7 +76,9 @@ func (s *Store) Wait(ctx context.Context, revision uint64) error {
 func (s *Store) Apply(entries []Entry) []Outcome {
 	outcomes := make([]Outcome, len(entries))
 	old := s.State()
-	state := old
+	start := *old
+	start.audit.news = nil
+	state := &start
 	var law *LawError
 	for i, e := range entries {
 		if law == nil && e.Index <= state.index {
@@ -89,9 +92,10 @@ func (s *Store) Apply(entries []Entry) []Outcome {
 			outcomes[i] = Outcome{Err: law}
 		}
 	}
-	if state != old {
-		state.requests.settle() // nobody holds it yet
+	if state == &start {
+		return outcomes
 	}
+	state.requests.settle() // nobody holds it yet
 	s.publish(old, state)
 	return outcomes
 }
@@ -111,7 +115,9 @@ func (s *Store) publish(old, state *State) {
 		return
 	}
 	s.publishLive(old, state)
-	was := s.current.Swap(&generation{state: state, replaced: make(chan struct{})})
+	next := &generation{state: state, replaced: make(chan struct{})}
+	was := s.current.Swap(next)
+	was.next = next
 	close(was.replaced)
 }
 

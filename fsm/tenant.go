@@ -100,7 +100,7 @@ func (d *draft) expectOwn(c Command, current uint64) error {
 }
 
 func (d *draft) created(c Command, tenant, env, target string) {
-	d.state.audit.append(Audit{Index: d.state.index, At: d.state.now, Actor: d.proposal.Actor, RequestID: d.proposal.RequestID,
+	d.state.audit.append(Audit{Index: d.state.index, At: d.state.now, Actor: d.proposal.Actor, RequestID: d.proposal.RequestID, Correlation: d.proposal.Correlation,
 		Tenant: tenant, Environment: env, Verb: c.Verb(), Target: target, Reason: d.proposal.Comment})
 	d.object, d.changed = d.state.index, true
 }

@@ -121,7 +121,7 @@ func (s *State) dropToken(t *Token) {
 func tokenLeaf(t *Token) sum { return newLeaf(leafToken, t.ID).digest(digestOf(mustEncode(t))).sum() }
 
 func (d *draft) auditToken(c Command, before, after *Token, reason string) {
-	row := Audit{Index: d.state.index, At: d.state.now, Actor: d.proposal.Actor, RequestID: d.proposal.RequestID,
+	row := Audit{Index: d.state.index, At: d.state.now, Actor: d.proposal.Actor, RequestID: d.proposal.RequestID, Correlation: d.proposal.Correlation,
 		Tenant: c.target().Tenant, Verb: c.Verb(), Target: nodeName(ObjectToken, after.ID), After: digestOf(mustEncode(after)).hex(), Reason: reason}
 	if row.Reason == "" {
 		row.Reason = d.proposal.Comment

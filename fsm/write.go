@@ -268,14 +268,18 @@ func versionLeaf(e *Environment, node string, v *version) sum {
 }
 
 func (w *flusher) audit(t *touch, verb string, before, after *item, reason string) {
-	row := Audit{Index: w.state.index, At: w.state.now, Actor: w.proposal.Actor, RequestID: w.proposal.RequestID,
+	row := Audit{Index: w.state.index, At: w.state.now, Actor: w.proposal.Actor, RequestID: w.proposal.RequestID, Correlation: w.proposal.Correlation,
 		Tenant: w.env.tenant, Environment: w.env.key, Verb: verb, Target: nodeName(t.kind, t.key),
-		Reason: cmp.Or(reason, w.proposal.Comment)}
+		Reason: cmp.Or(reason, w.proposal.Comment), Approvals: w.approvals}
 	if before != nil {
 		row.Before = before.digest().hex()
 	}
 	if after != nil {
 		row.After = after.digest().hex()
+	}
+	if before != after && after != nil {
+		w.state.audit.write(row, after.Record)
+		return
 	}
 	w.state.audit.append(row)
 }

@@ -224,7 +224,7 @@ func segmentRecords(env *fsm.Environment) []*fsm.FlagRecord {
 func (c collection) matches(filter *hoistv1.ListFlagsRequest, env *fsm.Environment, record *fsm.FlagRecord) bool {
 	if c.object == fsm.ObjectSegment {
 		s := (*fsm.SegmentRecord)(record).Segment()
-		return glob(filter.GetKeyPattern(), s.Key) && mentions(filter.GetQuery(), s.Key, s.Name, s.Description)
+		return fsm.MatchKey(filter.GetKeyPattern(), s.Key) && mentions(filter.GetQuery(), s.Key, s.Name, s.Description)
 	}
 	return wanted(filter, record.Flag(), env.Exposures(record.Key))
 }

@@ -49,7 +49,7 @@ func wanted(r *hoistv1.ListFlagsRequest, f *evaluator.Flag, exposures []fsm.Expo
 		r.GetKind() != "" && r.GetKind() != string(kind),
 		r.Enabled != nil && r.GetEnabled() != f.Enabled,
 		r.Killed != nil && r.GetKilled() != wire.Killed(exposures),
-		!glob(r.GetKeyPattern(), f.Key),
+		!fsm.MatchKey(r.GetKeyPattern(), f.Key),
 		!mentions(r.GetQuery(), f.Key, f.Name, f.Description):
 		return false
 	}
@@ -59,29 +59,6 @@ func wanted(r *hoistv1.ListFlagsRequest, f *evaluator.Flag, exposures []fsm.Expo
 		}
 	}
 	return true
-}
-
-// glob tells whether a key matches a pattern: * is any run of characters, ? one, everything else stands for itself. No
-// pattern matches everything. It never goes back further than the last star, so that no pattern is slow.
-func glob(pattern, key string) bool {
-	if pattern == "" {
-		return true
-	}
-	p, k, star, mark := 0, 0, -1, 0
-	for k < len(key) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark, p = p, k, p+1
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == key[k]):
-			p, k = p+1, k+1
-		case star >= 0:
-			mark++
-			p, k = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // mentions tells whether any of the texts contains the query, in any case.

@@ -78,8 +78,8 @@ func (t *Token) Actor(user, email string) Actor {
 	if t.Kind == TokenBreakGlass {
 		a.Kind = ActorBreakGlass
 	}
-	if t.ActAs && user != "" {
-		a.ID, a.Email = user, email
+	if t.ActAs && (user != "" || email != "") {
+		a.ID, a.Email = cmp.Or(user, t.Owner), email
 	}
 	return a
 }
@@ -151,7 +151,7 @@ func (s *State) Token(id string) (*Token, bool) {
 // Tokens lists the tokens of a tenant, the newest first.
 func (s *State) Tokens(tenant string) []*Token {
 	var list []*Token
-	s.eachToken(func(t *Token) {
+	s.EachToken(func(t *Token) {
 		if t.Tenant == tenant {
 			list = append(list, t)
 		}
@@ -167,8 +167,8 @@ func (s *State) TokensRevision() uint64 { return s.tokens.revision }
 // Bootstrapped tells whether the first token was made.
 func (s *State) Bootstrapped() bool { return s.tokens.byID != nil && s.tokens.byID.Len() > 0 }
 
-// eachToken goes through all tokens in no particular order.
-func (s *State) eachToken(do func(*Token)) {
+// EachToken goes through the tokens of all tenants in no particular order.
+func (s *State) EachToken(do func(*Token)) {
 	if s.tokens.byID != nil {
 		s.tokens.byID.All(func(_ string, t *Token, _ uint64) bool { do(t); return true })
 	}
@@ -189,8 +189,18 @@ func (s *State) authenticate(a Actor, verb string, target Target) (*Token, error
 		return refuse(KindUnknownToken, "the token has expired; ask for a new one")
 	case a.Owner != t.Owner || a.Kind != t.Actor("", "").Kind:
 		return refuse(KindDenied, "the token belongs to another user")
-	case !t.ActAs && (a.ID != t.Owner || a.Email != t.Email):
-		return refuse(KindDenied, fmt.Sprintf("the token is of %s and may not act for other users; leave X-User-ID and X-User-Email out, or use a token with act-as", t.Owner))
+	}
+	if err := t.Speaks(a.ID, a.Email); err != nil {
+		return refuse(KindDenied, err.Error())
 	}
 	return t, nil
+}
+
+// Speaks says whether the token may be used in the name of a user: of its owner, or with ActAs of anybody. The email of a
+// token that has none is the owner's to say; it proves nothing.
+func (t *Token) Speaks(user, email string) error {
+	if t.ActAs || user == t.Owner && (t.Email == "" || email == t.Email) {
+		return nil
+	}
+	return fmt.Errorf("the token is of %s and may not act for other users; leave X-User-ID and X-User-Email out, or use a token with act-as", t.Owner)
 }

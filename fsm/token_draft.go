@@ -18,7 +18,7 @@ func (d *draft) bootstrapToken(c BootstrapToken) error {
 			Detail: "the first token was made already; use it to create others, or, if it is lost, start one server on loopback with --insecure-no-auth and create one there"}
 	}
 	return d.addToken(c, c.Digest, 0, Grant{Tenant: DefaultTenant, Kind: TokenAdmin, Name: "bootstrap", Everywhere: true,
-		Role: RoleAdmin, Owner: c.Owner})
+		Role: RoleAdmin, Owner: c.Owner, ActAs: true})
 }
 
 func (d *draft) createToken(c CreateToken) error {
@@ -136,7 +136,7 @@ func (d *draft) auditToken(c Command, before, after *Token, reason string) {
 // saveTokens writes the tokens of all tenants, in the order of their ids.
 func (s *State) saveTokens(w *writer) {
 	var list []*Token
-	s.eachToken(func(t *Token) { list = append(list, t) })
+	s.EachToken(func(t *Token) { list = append(list, t) })
 	slices.SortFunc(list, func(a, b *Token) int { return strings.Compare(a.ID, b.ID) })
 	for _, t := range list {
 		w.bytes(mustEncode(t)).end(recordToken)

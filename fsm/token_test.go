@@ -92,7 +92,7 @@ func TestAnEndedTokenChangesNothingMore(t *testing.T) {
 func TestOnlyATokenWithActAsNamesOtherUsers(t *testing.T) {
 	n := newNode(t)
 	n.put(boolean("checkout", ""))
-	ann, gateway := n.grantToken("ann", fsm.Grant{Role: fsm.RoleEditor}), n.grantToken("gateway", fsm.Grant{Role: fsm.RoleEditor, ActAs: true})
+	ann, gateway := n.grantToken("ann", fsm.Grant{Role: fsm.RoleEditor, Email: "ann@example.com"}), n.grantToken("gateway", fsm.Grant{Role: fsm.RoleEditor, ActAs: true})
 	flip := fsm.SetEnabled{Scope: dev, Key: "checkout"}
 	for name, change := range map[string]func(*fsm.Actor){
 		"another user":  func(a *fsm.Actor) { a.ID = "bob" },

@@ -12,7 +12,7 @@ import (
 type auditService struct{ *Server }
 
 func (s auditService) List(ctx context.Context, r *hoistv1.ListAuditRequest) (*hoistv1.ListAuditResponse, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -24,41 +25,85 @@ const (
 	maxIdentity        = 256 // bytes of a user id or email
 )
 
-// caller is who acts and in which tenant. It is the seam for credentials: until tokens exist the headers are believed.
+// caller is who acts and in which tenant.
 type caller struct {
 	actor  fsm.Actor
 	tenant string
 	env    string // of the header; a request's own field wins
+	pass   *pass  // nil: the door is open, and the headers are believed
 }
 
-// callerOf reads the caller from request headers.
-func callerOf(h http.Header) (caller, error) {
-	c := caller{
-		actor:  fsm.Actor{Kind: "anonymous"},
-		tenant: first(h, headerTenant, fsm.DefaultTenant),
-		env:    first(h, headerEnvironment, defaultEnvironment),
+// callerOf tells from request headers who calls. Errors are *fsm.Error.
+func (s *Server) callerOf(h http.Header) (caller, error) {
+	if s.cfg.NoAuth {
+		return s.stranger(h)
 	}
+	p, err := s.gate.admit(h)
+	if err != nil {
+		return caller{}, err
+	}
+	c := caller{pass: p, tenant: first(h, headerTenant, p.token.Tenant), env: first(h, headerEnvironment, s.homeOf(p))}
 	id, email := first(h, headerUserID, ""), first(h, headerUserEmail, "")
-	for name, text := range map[string]string{headerUserID: id, headerUserEmail: email, headerTenant: c.tenant, headerEnvironment: c.env} {
-		if !presentable(text, maxIdentity) {
-			return caller{}, &fsm.Error{Kind: fsm.KindMalformed, Op: "read header", Target: name,
-				Detail: "must be printable UTF-8 of at most " + strconv.Itoa(maxIdentity) + " bytes"}
-		}
+	if err := shown(id, email, c.tenant, c.env); err != nil {
+		return caller{}, err
 	}
-	if id != "" || email != "" {
-		c.actor = fsm.Actor{Kind: "user", ID: id, Email: email}
+	c.actor = p.token.Actor(id, email)
+	if err := p.token.Speaks(cmp.Or(id, p.token.Owner), cmp.Or(email, p.token.Email)); err != nil {
+		return caller{}, &fsm.Error{Kind: fsm.KindDenied, Op: "read", Target: headerUserID, Detail: err.Error()}
 	}
 	return c, nil
 }
 
-// callerFrom reads the caller of a Connect call.
-func callerFrom(ctx context.Context) (caller, error) {
+// homeOf is the environment of requests that name none.
+func (s *Server) homeOf(p *pass) string {
+	switch {
+	case p.scope.Environment != "":
+		return p.scope.Environment
+	case s.home != nil:
+		return s.home.environment[0]
+	}
+	return defaultEnvironment
+}
+
+// stranger is a caller without a token: whoever the headers say.
+func (s *Server) stranger(h http.Header) (caller, error) {
+	c := caller{
+		actor:  fsm.Actor{Kind: fsm.ActorAnonymous},
+		tenant: first(h, headerTenant, fsm.DefaultTenant),
+		env:    first(h, headerEnvironment, defaultEnvironment),
+	}
+	id, email := first(h, headerUserID, ""), first(h, headerUserEmail, "")
+	if err := shown(id, email, c.tenant, c.env); err != nil {
+		return caller{}, err
+	}
+	if s.cfg.NoAuth && (id != "" || email != "") {
+		c.actor = fsm.Actor{Kind: fsm.ActorUser, ID: id, Email: email}
+	}
+	return c, nil
+}
+
+// shown refuses headers that could not be shown to anybody.
+func shown(id, email, tenant, environment string) error {
+	for name, text := range map[string]string{headerUserID: id, headerUserEmail: email, headerTenant: tenant, headerEnvironment: environment} {
+		if !presentable(text, maxIdentity) {
+			return &fsm.Error{Kind: fsm.KindMalformed, Op: "read header", Target: name,
+				Detail: "must be printable UTF-8 of at most " + strconv.Itoa(maxIdentity) + " bytes"}
+		}
+	}
+	return nil
+}
+
+// callerFrom tells who makes a Connect call. Whether they may was asked before the call got here.
+func (s *Server) callerFrom(ctx context.Context) (caller, error) {
 	info, ok := connect.CallInfoForHandlerContext(ctx)
 	if !ok {
 		return caller{}, &fsm.Error{Kind: fsm.KindInternal, Detail: "the call has no headers"}
 	}
-	return callerOf(info.RequestHeader())
+	return s.callerOf(info.RequestHeader())
 }
+
+// client tells whether the caller sees results of client-visible flags only.
+func (c caller) client() bool { return c.pass != nil && c.pass.client }
 
 // scope is where the caller acts when the request names an environment, or leaves it to the header.
 func (c caller) scope(environment string) fsm.Scope {

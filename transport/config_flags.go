@@ -146,7 +146,7 @@ func (c collection) imports(ctx context.Context, r *call) (*reply, error) {
 
 func (s rest) environments(_ context.Context, r *call) (*reply, error) {
 	var list [][]byte
-	for _, env := range r.state.Environments(r.who.tenant) {
+	for _, env := range r.who.environments(r.state) {
 		list = append(list, environmentBody(env))
 	}
 	return &reply{body: items(list, "", s.position(r.state)...)}, nil
@@ -163,6 +163,9 @@ func environmentBody(env *fsm.Environment, members ...evaluator.Attribute) []byt
 func (s rest) environment(_ context.Context, r *call) (*reply, error) {
 	env, err := environment(r.state, fsm.Scope{Tenant: r.who.tenant, Environment: r.key})
 	if err != nil {
+		return nil, err
+	}
+	if err := r.who.may(right{verb: fsm.VerbReadConfig}, r.key); err != nil {
 		return nil, err
 	}
 	return &reply{body: environmentBody(env, s.position(r.state)...), object: env.Revision()}, nil

@@ -26,36 +26,37 @@ type collection struct {
 }
 
 // mountConfig is the route table of /api/v1/config. Bodies are the definitions of package evaluator, as in a manifest.
-func (s *Server) mountConfig(mux *http.ServeMux) {
+func (s *Server) mountConfig(d *routeTable) {
 	r := rest{s}
-	mount := func(pattern string, route func(context.Context, *call) (*reply, error)) {
-		mux.HandleFunc(pattern, r.handle(route))
-	}
 	for _, c := range []collection{
 		{r, configPath + "/feature-flags", fsm.ObjectFlag, evaluator.KindFlag},
 		{r, configPath + "/configs", fsm.ObjectFlag, evaluator.KindConfig},
 		{r, configPath + "/segments", fsm.ObjectSegment, ""},
 	} {
-		mount("GET "+c.path, c.list)
-		mount("POST "+c.path, c.create)
-		mount("GET "+c.path+"/{key}", c.get)
-		mount("PUT "+c.path+"/{key}", c.put)
-		mount("DELETE "+c.path+"/{key}", c.delete)
-		mount("GET "+c.path+"/{key}/{part}", c.part)
-		mount("GET "+c.path+"/{key}/versions/diff", c.compare)
-		mount("POST "+c.path+"/{key}/rollback", c.rollback)
+		put, drop := fsm.PutFlag{}.Verb(), fsm.DeleteFlag{}.Verb()
+		if c.object == fsm.ObjectSegment {
+			put, drop = fsm.PutSegment{}.Verb(), fsm.DeleteSegment{}.Verb()
+		}
+		d.rest("GET "+c.path, fsm.VerbReadConfig, c.list)
+		d.rest("POST "+c.path, put, c.create)
+		d.rest("GET "+c.path+"/{key}", fsm.VerbReadConfig, c.get)
+		d.rest("PUT "+c.path+"/{key}", put, c.put)
+		d.rest("DELETE "+c.path+"/{key}", drop, c.delete)
+		d.rest("GET "+c.path+"/{key}/{part}", fsm.VerbReadConfig, c.part)
+		d.rest("GET "+c.path+"/{key}/versions/diff", fsm.VerbReadConfig, c.compare)
+		d.rest("POST "+c.path+"/{key}/rollback", fsm.Restore{Object: c.object}.Verb(), c.rollback)
 	}
 	flags := collection{r, configPath + "/feature-flags", fsm.ObjectFlag, evaluator.KindFlag}
-	mount("POST "+flags.path+"/{key}/evaluate", flags.evaluate)
-	mount("POST "+flags.path+"/{key}/toggle", flags.toggle)
-	mount("POST "+flags.path+"/{key}/kill", flags.kill)
-	mount("POST "+flags.path+"/{key}/unkill", flags.unkill)
+	d.rest("POST "+flags.path+"/{key}/evaluate", fsm.VerbExplain, flags.evaluate) // it names the rule
+	d.rest("POST "+flags.path+"/{key}/toggle", fsm.SetEnabled{}.Verb(), flags.toggle)
+	d.rest("POST "+flags.path+"/{key}/kill", fsm.Kill{}.Verb(), flags.kill)
+	d.rest("POST "+flags.path+"/{key}/unkill", fsm.Unkill{}.Verb(), flags.unkill)
 	configs := collection{r, configPath + "/configs", fsm.ObjectFlag, evaluator.KindConfig}
-	mount("GET "+configs.path+"/export", configs.export)
-	mount("POST "+configs.path+"/import", configs.imports)
-	mount("GET "+configPath+"/environments", r.environments)
-	mount("POST "+configPath+"/environments", r.createEnvironment)
-	mount("GET "+configPath+"/environments/{key}", r.environment)
+	d.rest("GET "+configs.path+"/export", fsm.VerbReadConfig, configs.export)
+	d.rest("POST "+configs.path+"/import", fsm.Batch{}.Verb(), configs.imports)
+	d.rest("GET "+configPath+"/environments", fsm.VerbReadTenant, r.environments)
+	d.rest("POST "+configPath+"/environments", fsm.CreateEnvironment{}.Verb(), r.createEnvironment)
+	d.rest("GET "+configPath+"/environments/{key}", fsm.VerbReadTenant, r.environment)
 }
 
 // part answers below an item: its versions and, for a flag, whether it is enabled. tag is no item: below it are the flags

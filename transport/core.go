@@ -36,6 +36,9 @@ type Config struct {
 
 	// Registry receives the metrics and is what /metrics shows; nil: a registry of its own.
 	Registry *prometheus.Registry
+	// NoAuth lets everybody in without a token and believes the headers. Whoever sets it sees to it that only this machine
+	// can reach the server.
+	NoAuth bool
 	// Version is the build's, shown by cluster status and hoist_build_info.
 	Version string
 	// PublicPrefix is the path under which a proxy publishes this server, for example /flags. Event stream URLs start
@@ -53,7 +56,10 @@ type Server struct {
 	source  source
 	home    *home // nil: requests that name no environment are about the default one
 	http    *http.Server
+	gate    *gate
 	mux     *http.ServeMux
+	asked   map[string]right // of every route, by pattern
+	denials denials
 	scopes  *scopes
 	meters  *meters
 	cohorts *cohorts
@@ -81,16 +87,25 @@ func NewCore(cfg Config) (*Server, error) {
 	if cfg.Store == nil || cfg.Node == nil {
 		return nil, errors.New("transport: Config.Store and Config.Node are required")
 	}
-	s, err := newServer(cfg, core{cfg.Store, cfg.Node})
+	s, err := newServer(cfg, core{cfg.Store, cfg.Node}, stateKeys{cfg.Store})
 	if err != nil {
 		return nil, err
 	}
-	s.mux = s.routes()
-	return s, nil
+	return s, s.mount(s.routes)
+}
+
+// mount builds the routes, all of which must say what they ask of their callers.
+func (s *Server) mount(routes func(*routeTable)) error {
+	d := newRouteTable(s)
+	routes(d)
+	var err error
+	s.mux, err = d.done()
+	s.asked = d.routes
+	return err
 }
 
 // newServer builds everything but the routes.
-func newServer(cfg Config, from source) (*Server, error) {
+func newServer(cfg Config, from source, k keys) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -103,7 +118,7 @@ func newServer(cfg Config, from source) (*Server, error) {
 	if cfg.StreamAge == 0 {
 		cfg.StreamAge = 30 * time.Minute
 	}
-	s := &Server{cfg: cfg, source: from, logger: cfg.Logger}
+	s := &Server{cfg: cfg, source: from, gate: newGate(k), logger: cfg.Logger}
 	var err error
 	if s.meters, err = newMeters(cfg.Registry, cfg.Version); err != nil {
 		return nil, err
@@ -153,7 +168,7 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 // ServeHTTP routes a request. OFREP is looked at first and without the mux: its path is the hot one, and a flag key
 // must reach the lookup as it was sent, where the mux would clean it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.home != nil {
+	if s.home != nil && s.cfg.NoAuth {
 		s.home.guide(r)
 	}
 	if len(r.URL.Path) >= len(ofrepPrefix) && r.URL.Path[:len(ofrepPrefix)] == ofrepPrefix {

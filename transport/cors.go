@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 )
 
 // preflight answers a browser's question before the real request. No credentials are looked at.
@@ -19,16 +20,32 @@ func (o *ofrep) preflight(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// allowOrigin names the origin of the request in the answer if it may read it. Until tokens exist, and with them their
-// lists of origins, those are pages of this machine, on any port.
+// allowOrigin names the origin of the request in the answer if it is on the list of a cli token of this cluster; whether
+// the request itself is let in is its own token's matter. At an open door those are pages of this machine, on any port.
 func (o *ofrep) allowOrigin(h http.Header, r *http.Request) bool {
 	origin := r.Header["Origin"]
-	if len(origin) != 1 || !isLoopback(origin[0]) {
+	if len(origin) != 1 || !o.knowsOrigin(origin[0]) {
 		return false
 	}
 	h["Access-Control-Allow-Origin"] = origin
 	h["Access-Control-Expose-Headers"] = o.fixed.expose
 	return true
+}
+
+func (o *ofrep) knowsOrigin(origin string) bool {
+	if o.server.cfg.NoAuth {
+		return isLoopback(origin)
+	}
+	return listsOrigin(o.server.gate.current().origins, origin)
+}
+
+// listsOrigin compares exactly; only the port of this machine's own pages may be left open, as http://localhost:*.
+func listsOrigin(list map[string]bool, origin string) bool {
+	if list[origin] {
+		return true
+	}
+	colon := strings.LastIndexByte(origin, ':')
+	return colon > 0 && isLoopback(origin) && list[origin[:colon]+":*"]
 }
 
 // isLoopback tells whether an origin is a page served from this machine: http(s)://localhost, 127.0.0.0/8 or [::1].

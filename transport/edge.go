@@ -26,7 +26,11 @@ type Followed struct {
 // EdgeConfig says what an edge serves. Followed is required; the other fields are those of Config.
 type EdgeConfig struct {
 	// Followed are the environments. Requests that name no environment are about the first.
-	Followed     []Followed
+	Followed []Followed
+	// Keyring holds the tokens that clients are let in by. It stays the caller's.
+	Keyring *Keyring
+	// NoAuth lets everybody in, as in Config; then no Keyring is needed.
+	NoAuth       bool
 	Logger       *slog.Logger
 	Registry     *prometheus.Registry
 	Version      string
@@ -52,16 +56,22 @@ func NewEdge(cfg EdgeConfig) (*Server, error) {
 		}
 		e.replicas[scope], e.order = f.Replica, append(e.order, scope)
 	}
+	if cfg.Keyring == nil && !cfg.NoAuth {
+		return nil, errors.New("transport: EdgeConfig.Keyring: an edge needs the tokens of its clients, or NoAuth")
+	}
+	if cfg.Keyring == nil {
+		cfg.Keyring = emptyKeyring()
+	}
 	s, err := newServer(Config{
 		Store: fsm.NewStore(), Logger: cfg.Logger, Registry: cfg.Registry, Version: cfg.Version,
-		PublicPrefix: cfg.PublicPrefix, MaxStreams: cfg.MaxStreams, StreamAge: cfg.StreamAge,
-	}, e)
+		PublicPrefix: cfg.PublicPrefix, MaxStreams: cfg.MaxStreams, StreamAge: cfg.StreamAge, NoAuth: cfg.NoAuth,
+	}, e, cfg.Keyring)
 	if err != nil {
 		return nil, err
 	}
 	s.home = &home{tenant: []string{e.order[0].Tenant}, environment: []string{e.order[0].Environment}}
-	s.mux = s.edgeRoutes()
-	return s, s.cfg.Registry.Register(newEdgeMeters(e))
+	err = s.mount(func(d *routeTable) { s.edgeRoutes(d, cfg.Keyring) })
+	return s, errors.Join(err, s.cfg.Registry.Register(newEdgeMeters(e)))
 }
 
 // home is where requests go that do not say where, as header values.

@@ -29,7 +29,7 @@ func edgeOf(t testing.TB, upstream string) string {
 	replica, err := client.OpenReplica(client.ReplicaConfig{Addresses: []string{upstream}, Environment: "dev"})
 	require.NoError(t, err)
 	require.NoError(t, replica.Ready(t.Context()))
-	server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}})
+	server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}, NoAuth: true})
 	require.NoError(t, err)
 	web := httptest.NewServer(server)
 	t.Cleanup(func() {
@@ -131,7 +131,7 @@ func (s *street) move(t *testing.T, name string, server *transport.Server) func(
 func (s *street) edge(t *testing.T, name, file string, upstreams ...string) (replica *client.Replica, leave func()) {
 	replica, err := client.OpenReplica(client.ReplicaConfig{Addresses: upstreams, HTTPClient: s.web, Environment: "dev", CacheFile: file})
 	require.NoError(t, err)
-	server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}})
+	server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}, NoAuth: true})
 	require.NoError(t, err)
 	out := s.move(t, name, server)
 	return replica, func() { out(); require.NoError(t, replica.Close()) }
@@ -143,7 +143,7 @@ func TestEdgeStartsWithItsUpstreamDown(t *testing.T) {
 		n := newNode(t)
 		receipt := n.put(t, simple("checkout", "on"))
 		s := newStreet()
-		server, err := transport.NewCore(transport.Config{Store: n.store, Node: n})
+		server, err := transport.NewCore(transport.Config{Store: n.store, Node: n, NoAuth: true})
 		require.NoError(t, err)
 		out := s.move(t, "node", server)
 		_, leave := s.edge(t, "edge", file, "http://node")
@@ -170,7 +170,7 @@ func TestEdgeStartsWithItsUpstreamDown(t *testing.T) {
 		require.Equal(t, 503, res.StatusCode)
 		require.NoError(t, res.Body.Close())
 
-		server, err = transport.NewCore(transport.Config{Store: n.store, Node: n})
+		server, err = transport.NewCore(transport.Config{Store: n.store, Node: n, NoAuth: true})
 		require.NoError(t, err)
 		out = s.move(t, "node", server)
 		time.Sleep(40 * time.Second)
@@ -194,7 +194,7 @@ func TestReplicaHasNoGapsBehindEdges(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNode(t)
 			s := newStreet()
-			server, err := transport.NewCore(transport.Config{Store: n.store, Node: n, StreamAge: 20 * time.Second})
+			server, err := transport.NewCore(transport.Config{Store: n.store, Node: n, NoAuth: true, StreamAge: 20 * time.Second})
 			require.NoError(t, err)
 			out := s.move(t, "node", server)
 			file := filepath.Join(dir, fmt.Sprint(run))
@@ -267,7 +267,7 @@ func TestEdgePassesOnRemovalsOfWhatItNeverHad(t *testing.T) {
 		replica, err := client.OpenReplica(client.ReplicaConfig{Addresses: []string{"http://node"}, HTTPClient: web, Environment: "dev"})
 		require.NoError(t, err)
 		require.NoError(t, replica.Ready(t.Context()))
-		server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}})
+		server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}, NoAuth: true})
 		require.NoError(t, err)
 		s := newStreet()
 		out := s.move(t, "edge", server)

@@ -47,6 +47,11 @@ var failures = map[fsm.Kind]failure{
 	fsm.KindIllegal:        {connect.CodeFailedPrecondition, http.StatusConflict, "Not possible in the phase it is in", 0},
 	fsm.KindFrozen:         {connect.CodeFailedPrecondition, http.StatusLocked, "The environment is frozen", 0},
 	fsm.KindDenied:         {connect.CodePermissionDenied, http.StatusForbidden, "Not allowed", 0},
+	fsm.KindUnknownToken:   {connect.CodeUnauthenticated, http.StatusUnauthorized, "The token does not count", 0},
+	KindNoToken:            {connect.CodeUnauthenticated, http.StatusUnauthorized, "A token is needed", 0},
+	KindMalformedToken:     {connect.CodeUnauthenticated, http.StatusUnauthorized, "This is no token", 0},
+	KindTenantRequired:     {connect.CodeInvalidArgument, http.StatusBadRequest, "The tenant is missing", 0},
+	KindRateLimited:        {connect.CodeResourceExhausted, http.StatusTooManyRequests, "The token has used up its rate", time.Second},
 	fsm.KindFenced:         {connect.CodeAborted, http.StatusConflict, "Another leader has taken over", 0},
 	fsm.KindRequestReused:  {connect.CodeInvalidArgument, http.StatusUnprocessableEntity, "The request id belongs to another request", 0},
 	fsm.KindRequestExpired: {connect.CodeInvalidArgument, http.StatusUnprocessableEntity, "The request id is too old", 0},
@@ -145,6 +150,9 @@ func (s *Server) connectError(err error) *connect.Error {
 	if info.Revision == 0 {
 		info.Revision = revision
 	}
+	if f.status == http.StatusUnauthorized {
+		out.Meta().Set("WWW-Authenticate", "Bearer")
+	}
 	if detail, err := connect.NewErrorDetail(info); err == nil {
 		out.AddDetail(detail)
 	}
@@ -186,6 +194,9 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Err
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
+	if f.status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
 	if f.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(max(f.retry/time.Second, 1))))
 	}

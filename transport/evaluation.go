@@ -2,6 +2,9 @@ package transport
 
 import (
 	"context"
+	"strconv"
+	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -18,14 +21,44 @@ type evaluationService struct{ *Server }
 type subject struct {
 	place   *place
 	context evaluator.Context
+	client  bool // sees results of client-visible flags only
+}
+
+// sees tells whether there is such a flag for the subject.
+func (s *subject) sees(flag *evaluator.Compiled) bool {
+	return !flag.Archived() && (!s.client || flag.ClientVisible())
+}
+
+// shown is the result as the subject may know it.
+func (s *subject) shown(r evaluator.Result) evaluator.Result {
+	if s.client {
+		return forClient(r)
+	}
+	return r
+}
+
+// forClient leaves out what tells how a flag is built: which rule decided, what a split buckets by, and that it was a
+// prerequisite that failed and not a rule.
+func forClient(r evaluator.Result) evaluator.Result {
+	r.RuleID, r.Label = "", ""
+	if r.Reason == evaluator.ReasonPrerequisiteFailed {
+		r.Reason = evaluator.ReasonDefault
+	}
+	if r.ErrorCode == evaluator.ErrorInvalidContext {
+		r.Detail = ""
+	}
+	return r
 }
 
 func (s evaluationService) subject(ctx context.Context, environment string, attributes *structpb.Struct, read *hoistv1.ReadOptions) (subject, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return subject{}, err
 	}
-	var out subject
+	out := subject{client: who.client()}
+	if err := who.meter(); err != nil {
+		return subject{}, err
+	}
 	if err := wire.DecodeContext(attributes, &out.context); err != nil {
 		return subject{}, err
 	}
@@ -60,12 +93,15 @@ func (s evaluationService) Evaluate(ctx context.Context, r *hoistv1.EvaluateRequ
 		return nil, err
 	}
 	snapshot := who.place.live.Snapshot()
-	result := snapshot.Evaluate(r.GetKey(), &who.context)
+	flag, _, ok := snapshot.Flag(r.GetKey())
+	result := evaluator.Result{Reason: evaluator.ReasonError, ErrorCode: evaluator.ErrorFlagNotFound}
+	if ok && who.sees(flag) {
+		result = who.shown(snapshot.EvaluateCompiled(flag, &who.context))
+	}
 	who.place.count(doorConnect, r.GetKey(), &result)
 	if err := evaluationError(r.GetKey(), result); err != nil {
 		return nil, err
 	}
-	flag, _, _ := snapshot.Flag(r.GetKey())
 	return &hoistv1.EvaluateResponse{
 		Evaluation: wire.EncodeResult(r.GetKey(), flag, result), Position: s.from(who.place.scope, snapshot),
 	}, nil
@@ -87,7 +123,7 @@ func evaluationDetail(r evaluator.Result) string {
 	case evaluator.ErrorTargetingKeyMissing:
 		return "a split decides this flag and the context has no targetingKey"
 	case evaluator.ErrorInvalidContext:
-		return "a split decides this flag and the context has no usable attribute " + r.Detail
+		return strings.TrimSuffix("a split decides this flag and the context has no usable attribute "+r.Detail, " ")
 	}
 	return r.Detail
 }
@@ -100,10 +136,10 @@ func (s evaluationService) EvaluateAll(ctx context.Context, r *hoistv1.EvaluateA
 	snapshot := who.place.live.Snapshot()
 	out := &hoistv1.EvaluateAllResponse{Position: s.from(who.place.scope, snapshot)}
 	for _, flag := range snapshot.Flags() {
-		if flag.Archived() {
+		if !who.sees(flag) {
 			continue
 		}
-		result := snapshot.EvaluateCompiled(flag, &who.context)
+		result := who.shown(snapshot.EvaluateCompiled(flag, &who.context))
 		who.place.count(doorConnect, flag.Key(), &result)
 		out.Evaluations = append(out.Evaluations, evaluationMessage(flag, result))
 	}
@@ -138,4 +174,16 @@ func (s evaluationService) Explain(ctx context.Context, r *hoistv1.ExplainReques
 		Steps:      wire.EncodeExplanation(snapshot.Explain(r.GetKey(), &who.context)),
 		Position:   s.from(who.place.scope, snapshot),
 	}, nil
+}
+
+// meter counts an evaluation against the rate of the caller's token.
+func (c caller) meter() error {
+	if c.pass == nil || c.pass.rate == nil {
+		return nil
+	}
+	if wait, ok := c.pass.rate.take(time.Now()); !ok {
+		return &fsm.Error{Kind: KindRateLimited, Op: "evaluate", Target: "token " + c.pass.token.ID,
+			Detail: "it may evaluate " + strconv.FormatUint(uint64(c.pass.token.Rate), 10) + " times per second here; wait " + strconv.Itoa(wait) + " s"}
+	}
+	return nil
 }

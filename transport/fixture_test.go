@@ -111,7 +111,7 @@ func (n *node) put(t testing.TB, flag string) fsm.Receipt {
 // serve starts a server in front of the node.
 func serve(t testing.TB, n *node, edit ...func(*transport.Config)) (*httptest.Server, *transport.Server) {
 	t.Helper()
-	cfg := transport.Config{Store: n.store, Node: n}
+	cfg := transport.Config{Store: n.store, Node: n, NoAuth: true}
 	for _, e := range edit {
 		e(&cfg)
 	}
@@ -208,7 +208,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // bubble starts a server inside a synctest bubble and returns a client for it; stop ends both.
 func bubble(t *testing.T, n *node, edit ...func(*transport.Config)) (web *http.Client, server *transport.Server, stop func()) {
 	t.Helper()
-	cfg := transport.Config{Store: n.store, Node: n}
+	cfg := transport.Config{Store: n.store, Node: n, NoAuth: true}
 	for _, e := range edit {
 		e(&cfg)
 	}

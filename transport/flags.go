@@ -158,7 +158,7 @@ func (s flagService) History(ctx context.Context, r *hoistv1.HistoryRequest) (*h
 // change writes one flag and answers with what it is now. A replay answers with the flag at the revision of the first
 // call, as far as its history reaches.
 func (s flagService) change(ctx context.Context, environment, key string, opts *hoistv1.WriteOptions, command func(fsm.Scope) fsm.Command) (*hoistv1.FlagReceipt, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (s *Server) followHandler(opts ...connect.HandlerOption) http.Handler {
 const maxFrame = 1 << 30
 
 func (s *Server) follow(ctx context.Context, r *hoistv1.FollowRequest, out *connect.ServerStream[stream.Frame]) error {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (s *Server) plainFollow(next http.Handler) http.Handler {
 		}
 		began := time.Now()
 		sent := &plainStream{ResponseWriter: w}
-		err := s.servePlainFollow(sent, r)
+		who, err := s.servePlainFollow(sent, r)
 		var failed *connect.Error
 		if err != nil {
 			failed = s.connectError(err)
@@ -38,7 +38,7 @@ func (s *Server) plainFollow(next http.Handler) http.Handler {
 		} else {
 			_ = sent.send(endOfStream) // as above
 		}
-		interceptor{s}.finish(r.Context(), hoistv1connect.SyncServiceFollowProcedure, r.Header, nil, err, failed, time.Since(began))
+		interceptor{s}.finish(r.Context(), hoistv1connect.SyncServiceFollowProcedure, who, nil, err, failed, time.Since(began))
 	})
 }
 
@@ -52,17 +52,22 @@ func plainRequest(r *http.Request) bool {
 // endOfStream is the message that ends a stream without an error.
 var endOfStream = append([]byte{2, 0, 0, 0, 2}, "{}"...)
 
-func (s *Server) servePlainFollow(w *plainStream, r *http.Request) error {
-	who, err := callerOf(r.Header)
+func (s *Server) servePlainFollow(w *plainStream, r *http.Request) (caller, error) {
+	who, err := s.callerOf(r.Header)
 	if err != nil {
-		return err
+		return who, err
 	}
 	m := new(hoistv1.FollowRequest)
 	if err := readEnvelope(r.Body, m); err != nil {
-		return err
+		return who, err
 	}
+	if err := who.may(procedures[hoistv1connect.SyncServiceFollowProcedure], m.GetEnvironment()); err != nil {
+		return who, err
+	}
+	ctx, leave := s.gate.streams.guard(r.Context(), who.pass)
+	defer leave()
 	w.Header()["Content-Type"] = []string{plainContentType}
-	return s.followTo(r.Context(), who, m, func(f *stream.Frame) error { return w.send(f.Envelope()) })
+	return who, endedBy(ctx, s.followTo(ctx, who, m, func(f *stream.Frame) error { return w.send(f.Envelope()) }))
 }
 
 // readEnvelope reads the one message of the request.

@@ -39,7 +39,7 @@ func TestPlainFollowEndsWithItsErrorAfterFrames(t *testing.T) {
 	require.NoError(t, err)
 	defer replica.Close()
 	require.NoError(t, replica.Ready(t.Context()))
-	server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}})
+	server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}, NoAuth: true})
 	require.NoError(t, err)
 	web := httptest.NewServer(server)
 	defer web.Close()

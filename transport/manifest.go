@@ -15,7 +15,7 @@ import (
 type manifestService struct{ *Server }
 
 func (s manifestService) Apply(ctx context.Context, r *hoistv1.ApplyRequest) (*hoistv1.ApplyResponse, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (s manifestService) Diff(ctx context.Context, r *hoistv1.DiffRequest) (*hoi
 	if err != nil {
 		return nil, err
 	}
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ type ofrep struct {
 
 // fixedHeaders are header values that every answer shares; net/http only reads them.
 type fixedHeaders struct {
-	json, noStore, origin, nosniff, expose []string
+	json, noStore, origin, nosniff, expose, bearer []string
 }
 
 // stamp is the header values of one applied revision.
@@ -57,7 +57,7 @@ type job struct {
 func newOFREP(s *Server) *ofrep {
 	o := &ofrep{server: s, fixed: fixedHeaders{
 		json: []string{"application/json"}, noStore: []string{"no-store"}, origin: []string{"Origin"},
-		nosniff: []string{"nosniff"}, expose: []string{"ETag, Retry-After, Hoist-Epoch, Hoist-Revision, Hoist-Age-Ms"},
+		nosniff: []string{"nosniff"}, bearer: []string{"Bearer"}, expose: []string{"ETag, Retry-After, Hoist-Epoch, Hoist-Revision, Hoist-Age-Ms"},
 	}}
 	o.jobs.New = func() any { return new(job) }
 	for i := range o.ages {
@@ -84,17 +84,21 @@ func (o *ofrep) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.allowOrigin(w.Header(), r)
 	if r.Method != methods[:len(methods)-len(", OPTIONS")] {
 		w.Header().Set("Allow", methods)
-		o.stampHeaders(w.Header(), o.scope(r.Header))
+		o.stampHeaders(w.Header(), fsm.Scope{})
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	switch {
-	case path == streamPath:
+	if path == streamPath {
 		o.events(w, r)
+		return
+	}
+	v, ok := o.visitor(w, r)
+	switch {
+	case !ok:
 	case len(path) <= len(flagsPath)+1:
-		o.bulk(w, r)
+		o.bulk(w, r, v)
 	default:
-		o.single(w, r, path[len(flagsPath)+1:])
+		o.single(w, r, v, path[len(flagsPath)+1:])
 	}
 }
 
@@ -110,15 +114,7 @@ func (o *ofrep) recovered(w http.ResponseWriter, r *http.Request) {
 	// The query can hold a stream token and is never logged.
 	o.server.logger.Error("panic while serving", slog.String("path", r.URL.Path), slog.Any("panic", caught))
 	key := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, ofrepPrefix+flagsPath), "/")
-	o.fail(w, o.scope(r.Header), http.StatusInternalServerError, key, evaluator.ErrorGeneral, "internal error")
-}
-
-// scope is the environment that a request is about.
-func (o *ofrep) scope(h http.Header) fsm.Scope {
-	return fsm.Scope{
-		Tenant:      first(h, headerTenant, fsm.DefaultTenant),
-		Environment: first(h, headerEnvironment, defaultEnvironment),
-	}
+	o.fail(w, fsm.Scope{}, http.StatusInternalServerError, key, evaluator.ErrorGeneral, "internal error")
 }
 
 // stampHeaders sets what every answer carries.

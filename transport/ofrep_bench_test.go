@@ -23,7 +23,7 @@ const benchBody = `{"context":{"targetingKey":"user-1","country":"FR","plan":"pr
 // constant of the same size. The goal is at least 75 % of it.
 func BenchmarkOFREP(b *testing.B) {
 	n := golden(b)
-	server, err := transport.NewCore(transport.Config{Store: n.store, Node: n})
+	server, err := transport.NewCore(transport.Config{Store: n.store, Node: n, NoAuth: true})
 	require.NoError(b, err)
 	b.Cleanup(func() { server.Close() })
 	recorder := httptest.NewRecorder()
@@ -42,7 +42,7 @@ func BenchmarkOFREP(b *testing.B) {
 // BenchmarkOFREPHandler is the handler alone, without net/http around it.
 func BenchmarkOFREPHandler(b *testing.B) {
 	n := golden(b)
-	server, err := transport.NewCore(transport.Config{Store: n.store, Node: n})
+	server, err := transport.NewCore(transport.Config{Store: n.store, Node: n, NoAuth: true})
 	require.NoError(b, err)
 	defer server.Close()
 	body := strings.NewReader(benchBody)

@@ -18,10 +18,10 @@ import (
 const configWait = 5 * time.Second
 
 // bulk answers for all flags of the environment.
-func (o *ofrep) bulk(w http.ResponseWriter, r *http.Request) {
+func (o *ofrep) bulk(w http.ResponseWriter, r *http.Request, v visitor) {
 	j := o.jobs.Get().(*job)
 	defer o.jobs.Put(j)
-	scope := o.scope(r.Header)
+	scope := v.scope
 	if err := j.read(r, maxBulkBody); err != nil {
 		o.refuse(w, scope, "", err)
 		return
@@ -38,7 +38,7 @@ func (o *ofrep) bulk(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	snapshot := p.live.Snapshot()
-	token := o.token(p.scope, snapshot.Epoch(), time.Now())
+	token := streamTokenOf(v, time.Now())
 	tag := o.tag(j, token, snapshot)
 	w.Header()["Etag"] = []string{tag}
 	if matches(r.Header["If-None-Match"], tag) {
@@ -46,7 +46,7 @@ func (o *ofrep) bulk(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	j.out = o.appendBulk(j.out[:0], p, snapshot, &j.context, token)
+	j.out = o.appendBulk(j, p, snapshot, v, token)
 	o.answer(w, scope, http.StatusOK, j.out)
 }
 
@@ -72,7 +72,7 @@ const tagVersion = 1
 func (o *ofrep) tag(j *job, token streamToken, s *evaluator.Snapshot) string {
 	b := append(j.scratch[:0], tagVersion)
 	b = appendSized(b, s.Epoch())
-	b = binary.BigEndian.AppendUint64(b, s.ScopeRevision(false))
+	b = binary.BigEndian.AppendUint64(b, s.ScopeRevision(token.client()))
 	b = appendSized(b, token.scope.Tenant)
 	b = appendSized(b, token.scope.Environment)
 	b = appendSized(b, token.id)
@@ -103,19 +103,19 @@ func matches(header []string, tag string) bool {
 }
 
 // appendBulk appends {"flags","metadata","eventStreams"}. One flag that fails fails nothing else.
-func (o *ofrep) appendBulk(dst []byte, p *place, s *evaluator.Snapshot, c *evaluator.Context, token streamToken) []byte {
-	revision := s.ScopeRevision(false)
-	dst = append(dst, `{"flags":[`...)
+func (o *ofrep) appendBulk(j *job, p *place, s *evaluator.Snapshot, v visitor, token streamToken) []byte {
+	revision := s.ScopeRevision(v.client)
+	dst := append(j.out[:0], `{"flags":[`...)
 	comma := false
 	for _, flag := range s.Flags() {
-		if flag.Archived() {
+		if !v.sees(flag) {
 			continue
 		}
 		if comma {
 			dst = append(dst, ',')
 		}
 		comma = true
-		result := s.EvaluateCompiled(flag, c)
+		result := v.shown(s.EvaluateCompiled(flag, &j.context))
 		p.count(doorOFREP, flag.Key(), &result)
 		if result.ErrorCode != "" {
 			dst = appendFailure(dst, flag.Key(), result.ErrorCode, evaluationDetail(result))
@@ -126,7 +126,7 @@ func (o *ofrep) appendBulk(dst []byte, p *place, s *evaluator.Snapshot, c *evalu
 	dst = append(dst, `],"metadata":{"hoist.revision":`...)
 	dst = strconv.AppendUint(dst, revision, 10)
 	dst = append(dst, `},"eventStreams":[{"type":"sse","endpoint":{"requestUri":`...)
-	uri := o.server.cfg.PublicPrefix + ofrepPrefix + streamPath + "?st=" + token.sign(o.key(token.scope, s.Epoch())) +
+	uri := o.server.cfg.PublicPrefix + ofrepPrefix + streamPath + "?st=" + token.sign(o.key(v.pass, token.scope, s.Epoch())) +
 		"&since=" + s.Epoch() + "." + strconv.FormatUint(revision, 10)
 	dst = evaluator.String(uri).AppendJSON(dst)
 	return append(dst, `},"inactivityDelaySec":120}]}`...)

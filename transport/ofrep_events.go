@@ -17,12 +17,10 @@ const commentEvery = 15 * time.Second
 // but that position, so those that were missed fold into one.
 func (o *ofrep) events(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	token, ok := o.verify(query.Get("st"), time.Now())
+	token, pass, ok := o.verify(query.Get("st"), time.Now())
 	p := o.server.scopes.find(token.scope)
 	if !ok || p == nil {
-		o.stampHeaders(w.Header(), token.scope)
-		w.Header()["Www-Authenticate"] = []string{"Bearer"}
-		w.WriteHeader(http.StatusUnauthorized)
+		o.unauthorized(w)
 		return
 	}
 	leave, err := o.server.streams.enter("sse")
@@ -31,7 +29,9 @@ func (o *ofrep) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	ctx, cancel := o.server.streams.bound(r.Context())
+	ctx, end := o.server.gate.streams.guard(r.Context(), pass)
+	defer end()
+	ctx, cancel := o.server.streams.bound(ctx)
 	defer cancel()
 	ctx, expire := context.WithDeadline(ctx, token.ends().Add(slotTolerance))
 	defer expire()
@@ -39,7 +39,7 @@ func (o *ofrep) events(w http.ResponseWriter, r *http.Request) {
 	paced := newPacedWriter(w)
 	defer paced.end()
 	o.openStream(paced, token.scope)
-	s := eventStream{out: paced, notified: o.server.meters.notified.Observe}
+	s := eventStream{out: paced, client: token.client(), notified: o.server.meters.notified.Observe}
 	s.run(ctx, p.live, start)
 }
 
@@ -58,6 +58,7 @@ func (o *ofrep) openStream(w *pacedWriter, scope fsm.Scope) {
 // eventStream is one open stream.
 type eventStream struct {
 	out      *pacedWriter
+	client   bool // hears of client-visible flags only
 	buffer   []byte
 	epoch    string
 	sent     uint64 // scope revision that the client knows of
@@ -82,7 +83,7 @@ func (s *eventStream) run(ctx context.Context, live *evaluator.Live, start strin
 			continue
 		}
 		snapshot = next
-		if snapshot.Epoch() != s.epoch || snapshot.ScopeRevision(false) > s.sent {
+		if snapshot.Epoch() != s.epoch || snapshot.ScopeRevision(s.client) > s.sent {
 			s.notify(snapshot)
 			s.notified(time.Since(time.UnixMilli(snapshot.ChangedAt())).Seconds())
 		}
@@ -92,7 +93,7 @@ func (s *eventStream) run(ctx context.Context, live *evaluator.Live, start strin
 // begin places the stream and tells whether the client has missed something: everything that is not known to be the
 // present, or a past of the same epoch in which nothing has changed since, counts as missed.
 func (s *eventStream) begin(snapshot *evaluator.Snapshot, start string) (missed bool) {
-	s.epoch, s.sent = snapshot.Epoch(), snapshot.ScopeRevision(false)
+	s.epoch, s.sent = snapshot.Epoch(), snapshot.ScopeRevision(s.client)
 	if start == "" {
 		return false
 	}
@@ -102,7 +103,7 @@ func (s *eventStream) begin(snapshot *evaluator.Snapshot, start string) (missed 
 
 // notify sends one event with the newest position.
 func (s *eventStream) notify(snapshot *evaluator.Snapshot) {
-	s.epoch, s.sent = snapshot.Epoch(), snapshot.ScopeRevision(false)
+	s.epoch, s.sent = snapshot.Epoch(), snapshot.ScopeRevision(s.client)
 	id := s.epoch + "." + strconv.FormatUint(s.sent, 10)
 	b := append(s.buffer[:0], "id: "...)
 	b = append(b, id...)

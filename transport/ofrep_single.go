@@ -13,10 +13,10 @@ import (
 )
 
 // single answers for one flag.
-func (o *ofrep) single(w http.ResponseWriter, r *http.Request, key string) {
+func (o *ofrep) single(w http.ResponseWriter, r *http.Request, v visitor, key string) {
 	j := o.jobs.Get().(*job)
 	defer o.jobs.Put(j)
-	scope := o.scope(r.Header)
+	scope := v.scope
 	if err := j.read(r, maxSingleBody); err != nil {
 		o.refuse(w, scope, key, err)
 		return
@@ -28,18 +28,18 @@ func (o *ofrep) single(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	snapshot := p.live.Snapshot()
 	flag, _, ok := snapshot.Flag(key)
-	if !ok || flag.Archived() {
+	if !ok || !v.sees(flag) {
 		p.counts[doorOFREP].count("", evaluator.ErrorFlagNotFound)
 		o.fail(w, scope, http.StatusNotFound, key, evaluator.ErrorFlagNotFound, "there is no such flag")
 		return
 	}
-	result := o.evaluate(snapshot, flag, &j.context)
+	result := v.shown(o.evaluate(snapshot, flag, &j.context))
 	p.count(doorOFREP, key, &result)
 	if result.ErrorCode != "" {
 		o.fail(w, scope, http.StatusBadRequest, key, result.ErrorCode, evaluationDetail(result))
 		return
 	}
-	j.out = appendEvaluation(j.out[:0], flag, &result, snapshot.ScopeRevision(false))
+	j.out = appendEvaluation(j.out[:0], flag, &result, snapshot.ScopeRevision(v.client))
 	o.answer(w, scope, http.StatusOK, j.out)
 }
 

@@ -17,7 +17,7 @@ const (
 
 // open finds the environment of a read, in a state as current as the caller asked for.
 func (s *Server) open(ctx context.Context, name string, opts *hoistv1.ReadOptions) (*fsm.State, *fsm.Environment, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -42,10 +42,10 @@ type reply struct {
 	receipt  *hoistv1.Receipt
 }
 
-// handle makes a handler of a route.
-func (s rest) handle(route func(context.Context, *call) (*reply, error)) http.HandlerFunc {
+// handle makes a handler of a route that asks for a right.
+func (s rest) handle(asks right, route func(context.Context, *call) (*reply, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c, err := s.read(w, r)
+		c, err := s.read(w, r, asks)
 		var out *reply
 		if err == nil {
 			out, err = route(r.Context(), c)
@@ -58,8 +58,8 @@ func (s rest) handle(route func(context.Context, *call) (*reply, error)) http.Ha
 	}
 }
 
-func (s rest) read(w http.ResponseWriter, r *http.Request) (*call, error) {
-	who, err := callerOf(r.Header)
+func (s rest) read(w http.ResponseWriter, r *http.Request, asks right) (*call, error) {
+	who, err := s.enter(r.Header, asks, r.URL.Query().Get("environment"))
 	if err != nil {
 		return nil, err
 	}

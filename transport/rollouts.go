@@ -22,7 +22,7 @@ type Plans interface {
 type rolloutService struct{ *Server }
 
 func (s rolloutService) Start(ctx context.Context, r *hoistv1.StartRolloutRequest) (*hoistv1.StartRolloutResponse, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s rolloutService) rollout(scope fsm.Scope, id string) (*hoistv1.Rollout, e
 }
 
 func (s rolloutService) Get(ctx context.Context, r *hoistv1.GetRolloutRequest) (*hoistv1.GetRolloutResponse, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (s rolloutService) Get(ctx context.Context, r *hoistv1.GetRolloutRequest) (
 }
 
 func (s rolloutService) List(ctx context.Context, r *hoistv1.ListRolloutsRequest) (*hoistv1.ListRolloutsResponse, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (s rolloutService) list(who caller, r *hoistv1.ListRolloutsRequest) (*hoist
 }
 
 func (s rolloutService) Move(ctx context.Context, r *hoistv1.MoveRolloutRequest) (*hoistv1.MoveRolloutResponse, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ const watchBeat = 15 * time.Second
 
 // Watch is level-triggered: it sends the rollout whenever its revision, or the freeze around it, has moved.
 func (s rolloutService) Watch(ctx context.Context, r *hoistv1.WatchRolloutRequest, out *connect.ServerStream[hoistv1.WatchRolloutResponse]) error {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (s rolloutService) Watch(ctx context.Context, r *hoistv1.WatchRolloutReques
 }
 
 func (s rolloutService) KillAll(ctx context.Context, r *hoistv1.KillRolloutsRequest) (*hoistv1.KillRolloutsResponse, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (s rolloutService) Unfreeze(ctx context.Context, r *hoistv1.UnfreezeRequest
 }
 
 func (s rolloutService) freeze(ctx context.Context, name string, opts *hoistv1.WriteOptions, command func(fsm.Scope) fsm.Command) (*hoistv1.FreezeResponse, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}

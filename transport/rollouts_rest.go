@@ -22,22 +22,17 @@ type rolloutREST struct{ rolloutService }
 
 const rolloutPath = "/api/v1/rollouts"
 
-func (s *Server) mountRollouts(mux *http.ServeMux) {
+func (s *Server) mountRollouts(d *routeTable) {
 	rest := rolloutREST{rolloutService{s}}
-	mux.HandleFunc("POST "+rolloutPath, rest.create)
-	mux.HandleFunc("GET "+rolloutPath, rest.index)
-	mux.HandleFunc("GET "+rolloutPath+"/{id}", rest.show)
-	mux.HandleFunc("POST "+rolloutPath+"/{id}/{move}", rest.act)
+	d.plain("POST "+rolloutPath, fsm.StartRollout{}.Verb(), rest.create, asksLaw)
+	d.plain("GET "+rolloutPath, fsm.VerbReadConfig, rest.index)
+	d.plain("GET "+rolloutPath+"/{id}", fsm.VerbReadConfig, rest.show)
+	d.plain("POST "+rolloutPath+"/{id}/{move}", fsm.MoveRollout{Move: fsm.MoveAbort}.Verb(), rest.act)
 }
 
 // create answers 201 with the rollout, or 200 with none when the seat already serves the target.
-func (s rolloutREST) create(w http.ResponseWriter, r *http.Request) {
+func (s rolloutREST) create(w http.ResponseWriter, r *http.Request, who caller) {
 	body, err := s.body(w, r)
-	if err != nil {
-		s.failed(w, r, err)
-		return
-	}
-	who, err := callerOf(r.Header)
 	if err != nil {
 		s.failed(w, r, err)
 		return
@@ -56,12 +51,7 @@ func (s rolloutREST) create(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, status, out)
 }
 
-func (s rolloutREST) index(w http.ResponseWriter, r *http.Request) {
-	who, err := callerOf(r.Header)
-	if err != nil {
-		s.failed(w, r, err)
-		return
-	}
+func (s rolloutREST) index(w http.ResponseWriter, r *http.Request, who caller) {
 	q := r.URL.Query()
 	out, err := s.list(who, &hoistv1.ListRolloutsRequest{Environment: q.Get("environment"), Flag: q.Get("flag"), Live: q.Get("live") == "true"})
 	if err != nil {
@@ -71,12 +61,7 @@ func (s rolloutREST) index(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, http.StatusOK, out)
 }
 
-func (s rolloutREST) show(w http.ResponseWriter, r *http.Request) {
-	who, err := callerOf(r.Header)
-	if err != nil {
-		s.failed(w, r, err)
-		return
-	}
+func (s rolloutREST) show(w http.ResponseWriter, r *http.Request, who caller) {
 	m, err := s.rollout(who.scope(r.URL.Query().Get("environment")), r.PathValue("id"))
 	if err != nil {
 		s.failed(w, r, err)
@@ -86,7 +71,7 @@ func (s rolloutREST) show(w http.ResponseWriter, r *http.Request) {
 }
 
 // act makes a move. Its body may hold a reason, and for promote `"full": true`.
-func (s rolloutREST) act(w http.ResponseWriter, r *http.Request) {
+func (s rolloutREST) act(w http.ResponseWriter, r *http.Request, who caller) {
 	move := r.PathValue("move")
 	if !slices.Contains([]string{"pause", "resume", "promote", "skip", "approve", "abort", "dismiss", "retry"}, move) {
 		s.notFound(w, r)
@@ -109,11 +94,6 @@ func (s rolloutREST) act(w http.ResponseWriter, r *http.Request) {
 	}
 	if in.Full && move == "promote" {
 		move = string(fsm.MovePromoteFull)
-	}
-	who, err := callerOf(r.Header)
-	if err != nil {
-		s.failed(w, r, err)
-		return
 	}
 	out, err := s.move(r.Context(), who, &hoistv1.MoveRolloutRequest{Environment: r.URL.Query().Get("environment"), Id: r.PathValue("id"),
 		Move: move, Reason: in.Reason, Write: restWrite(r, in.Reason)})

@@ -16,54 +16,54 @@ import (
 )
 
 // routes mounts every door except OFREP, which ServeHTTP reaches without a mux.
-func (s *Server) routes() *http.ServeMux {
-	mux := http.NewServeMux()
+func (s *Server) routes(d *routeTable) {
 	common := s.common()
-	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
-	mount(hoistv1connect.NewFlagServiceHandler(flagService{s}, common...))
-	mount(hoistv1connect.NewSegmentServiceHandler(segmentService{s}, withBody(common, maxManifestBody)...))
-	mount(hoistv1connect.NewEnvironmentServiceHandler(environmentService{s}, common...))
-	mount(hoistv1connect.NewManifestServiceHandler(manifestService{s}, withBody(common, maxManifestBody)...))
-	mount(hoistv1connect.NewClusterServiceHandler(clusterService{s}, common...))
-	mount(hoistv1connect.NewAuditServiceHandler(auditService{s}, common...))
+	d.service(hoistv1connect.NewFlagServiceHandler(flagService{s}, common...))
+	d.service(hoistv1connect.NewSegmentServiceHandler(segmentService{s}, withBody(common, maxManifestBody)...))
+	d.service(hoistv1connect.NewEnvironmentServiceHandler(environmentService{s}, common...))
+	d.service(hoistv1connect.NewManifestServiceHandler(manifestService{s}, withBody(common, maxManifestBody)...))
+	d.service(hoistv1connect.NewClusterServiceHandler(clusterService{s}, common...))
+	d.service(hoistv1connect.NewAuditServiceHandler(auditService{s}, common...))
 	path, rollouts := hoistv1connect.NewRolloutServiceHandler(rolloutService{s}, common...)
-	mount(path, rollouts)
-	mount(hoistv1connect.RolloutServiceWatchProcedure, paced(rollouts))
-	s.mountRollouts(mux)
-	s.mountConfig(mux)
-	s.evaluating(mux, []string{
+	d.service(path, rollouts)
+	d.procedure(hoistv1connect.RolloutServiceWatchProcedure, paced(rollouts))
+	path, tokens := hoistv1connect.NewTokenServiceHandler(tokenService{s}, common...)
+	d.service(path, tokens)
+	d.procedure(hoistv1connect.TokenServiceFollowProcedure, paced(tokens))
+	s.mountRollouts(d)
+	s.mountConfig(d)
+	s.evaluating(d, []string{
 		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
 		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,
 		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName, hoistv1connect.RolloutServiceName,
+		hoistv1connect.TokenServiceName,
 	})
-	mux.HandleFunc("/", s.notFound)
-	return mux
+	d.open("/", http.HandlerFunc(s.notFound))
 }
 
 // edgeRoutes are those of a server that only evaluates and streams.
-func (s *Server) edgeRoutes() *http.ServeMux {
-	mux := http.NewServeMux()
-	s.evaluating(mux, []string{hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName})
-	mux.HandleFunc("/", s.notHere)
-	return mux
+func (s *Server) edgeRoutes(d *routeTable, k *Keyring) {
+	_, tokens := hoistv1connect.NewTokenServiceHandler(edgeTokens{server: s, keyring: k}, s.common()...)
+	d.procedure(hoistv1connect.TokenServiceFollowProcedure, paced(tokens))
+	s.evaluating(d, []string{hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName})
+	d.open("/", http.HandlerFunc(s.notHere))
 }
 
 // evaluating mounts what servers and edges share. names are all services of the server.
-func (s *Server) evaluating(mux *http.ServeMux, names []string) {
+func (s *Server) evaluating(d *routeTable, names []string) {
 	common := s.common()
-	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
 	path, evaluation := hoistv1connect.NewEvaluationServiceHandler(evaluationService{s}, common...)
-	mount(path, evaluation)
-	mount(hoistv1connect.EvaluationServiceWatchProcedure, paced(evaluation))
-	mount(hoistv1connect.SyncServiceFollowProcedure, paced(s.plainFollow(s.followHandler(common...))))
+	d.service(path, evaluation)
+	d.procedure(hoistv1connect.EvaluationServiceWatchProcedure, paced(evaluation))
+	d.procedure(hoistv1connect.SyncServiceFollowProcedure, paced(s.plainFollow(s.followHandler(common...))))
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
-	mount(grpcreflect.NewHandlerV1(reflector))
-	mount(grpcreflect.NewHandlerV1Alpha(reflector))
-	mount(grpchealth.NewHandler(checker{s, names}))
+	d.open(grpcreflect.NewHandlerV1(reflector))
+	d.open(grpcreflect.NewHandlerV1Alpha(reflector))
+	d.open(grpchealth.NewHandler(checker{s, names}))
 
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: nil}))
+	d.open("GET /healthz", http.HandlerFunc(s.healthz))
+	d.open("GET /readyz", http.HandlerFunc(s.readyz))
+	d.open("GET /metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: nil}))
 }
 
 // common are the options of every Connect handler.

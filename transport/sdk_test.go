@@ -251,7 +251,7 @@ func TestClosedClientLeavesNothingBehind(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	n := newNode(t)
 	n.put(t, simple("checkout", "on"))
-	server, err := transport.NewCore(transport.Config{Store: n.store, Node: n})
+	server, err := transport.NewCore(transport.Config{Store: n.store, Node: n, NoAuth: true})
 	require.NoError(t, err)
 	web := httptest.NewServer(server)
 	c, err := client.Open(t.Context(), client.Config{Addr: web.URL, CacheFile: filepath.Join(t.TempDir(), "flags")})

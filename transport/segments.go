@@ -81,7 +81,7 @@ func (s segmentService) History(ctx context.Context, r *hoistv1.HistoryRequest) 
 }
 
 func (s segmentService) change(ctx context.Context, environment string, opts *hoistv1.WriteOptions, command func(fsm.Scope) fsm.Command) (*hoistv1.SegmentReceipt, error) {
-	who, err := callerFrom(ctx)
+	who, err := s.callerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -28,12 +28,11 @@ type answer struct {
 // watch is one watcher: what it was sent for each flag. It keeps results, not messages, because most changes of a flag do
 // not change what this context gets.
 type watch struct {
-	context *evaluator.Context
-	keys    []string // nil: all flags
-	sent    map[string]answer
-	epoch   string
-	at      uint64 // revision of the snapshot that sent reflects
-	place   *place
+	subject
+	keys  []string // nil: all flags
+	sent  map[string]answer
+	epoch string
+	at    uint64 // revision of the snapshot that sent reflects
 }
 
 func (s evaluationService) Watch(ctx context.Context, r *hoistv1.WatchRequest, out *connect.ServerStream[hoistv1.WatchResponse]) error {
@@ -51,7 +50,7 @@ func (s evaluationService) Watch(ctx context.Context, r *hoistv1.WatchRequest, o
 	defer leave()
 	ctx, cancel := s.streams.bound(ctx)
 	defer cancel()
-	w := &watch{context: &who.context, keys: r.GetKeys(), place: who.place}
+	w := &watch{subject: who, keys: r.GetKeys()}
 	live := who.place.live
 	snapshot, idle := live.Snapshot(), time.Now()
 	for {
@@ -105,16 +104,16 @@ func (w *watch) touched(s *evaluator.Snapshot) bool {
 	}
 	for _, key := range w.keys {
 		_, known := w.sent[key]
-		if absent := gone(s, key); absent == known || !absent && s.ClosureRevision(key) > w.at {
+		if absent := w.gone(s, key); absent == known || !absent && s.ClosureRevision(key) > w.at {
 			return true
 		}
 	}
 	return false
 }
 
-func gone(s *evaluator.Snapshot, key string) bool {
+func (w *watch) gone(s *evaluator.Snapshot, key string) bool {
 	flag, _, ok := s.Flag(key)
-	return !ok || flag.Archived()
+	return !ok || !w.sees(flag)
 }
 
 // step evaluates what may have changed and returns what did.
@@ -125,19 +124,19 @@ func (w *watch) step(s *evaluator.Snapshot) *hoistv1.WatchResponse {
 	}
 	if w.keys != nil {
 		for _, key := range w.keys {
-			if flag, _, ok := s.Flag(key); ok && !flag.Archived() {
+			if flag, _, ok := s.Flag(key); ok && w.sees(flag) {
 				w.look(s, flag, m)
 			}
 		}
 	} else if m.Reset_ || s.Revision() > w.at {
 		for _, flag := range s.Flags() {
-			if !flag.Archived() {
+			if w.sees(flag) {
 				w.look(s, flag, m)
 			}
 		}
 	}
 	for key := range w.sent {
-		if gone(s, key) {
+		if w.gone(s, key) {
 			delete(w.sent, key)
 			m.Removed = append(m.Removed, key)
 		}
@@ -151,7 +150,7 @@ func (w *watch) look(s *evaluator.Snapshot, flag *evaluator.Compiled, m *hoistv1
 	if known && s.ClosureRevision(flag.Key()) <= w.at {
 		return
 	}
-	result := s.EvaluateCompiled(flag, w.context)
+	result := w.shown(s.EvaluateCompiled(flag, &w.context))
 	w.place.count(doorWatch, flag.Key(), &result)
 	now := answer{result, flag.Metadata()}
 	if known && last.equal(now) {

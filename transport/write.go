@@ -25,6 +25,9 @@ func (s *Server) write(ctx context.Context, who caller, cmd fsm.Command, opts *h
 	if err != nil {
 		return nil, err
 	}
+	if _, first := cmd.(fsm.BootstrapToken); who.pass == nil && !s.cfg.NoAuth && !first {
+		return nil, &fsm.Error{Kind: KindNoToken, Op: cmd.Verb(), Detail: "nobody writes without a token"} // whatever a door forgot
+	}
 	receipt, err := s.submit(ctx, fsm.Proposal{
 		RequestID: id, Actor: who.actor, ExpectedRevision: expectedRevision(opts), Comment: opts.GetComment(),
 	}, cmd, opts.GetDryRun())

@@ -98,6 +98,7 @@ func (a *app) edge(ctx context.Context, o *outpost) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	server, err := transport.NewEdge(transport.EdgeConfig{
 		Followed: followed, Logger: logger, Registry: registry, Version: version, PublicPrefix: o.publicPrefix,
+		NoAuth: true,
 	})
 	if err != nil {
 		return errors.Join(err, leave(followed), listener.Close())

@@ -173,6 +173,7 @@ func open(ctx context.Context, httpAddr string, cfg cluster.Config, kit equipmen
 	}
 	server, err := transport.NewCore(transport.Config{
 		Store: cfg.Store, Node: node, Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
+		NoAuth: true,
 	})
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close())

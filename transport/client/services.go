@@ -36,6 +36,7 @@ type Services struct {
 	Audit        hoistv1connect.AuditServiceClient
 	Evaluation   hoistv1connect.EvaluationServiceClient
 	Sync         hoistv1connect.SyncServiceClient
+	Tokens       hoistv1connect.TokenServiceClient
 
 	address string
 }
@@ -65,6 +66,7 @@ func OpenServices(cfg ServicesConfig) (*Services, error) {
 		Audit:        hoistv1connect.NewAuditServiceClient(cfg.HTTPClient, base, options),
 		Evaluation:   hoistv1connect.NewEvaluationServiceClient(cfg.HTTPClient, base, options),
 		Sync:         hoistv1connect.NewSyncServiceClient(cfg.HTTPClient, base, options),
+		Tokens:       hoistv1connect.NewTokenServiceClient(cfg.HTTPClient, base, options),
 		address:      base,
 	}, nil
 }

@@ -53,7 +53,7 @@ func EncodeSegmentState(r *fsm.SegmentRecord, referrers []string, members bool) 
 
 // EncodeActor turns an actor into a message.
 func EncodeActor(a fsm.Actor) *hoistv1.Actor {
-	return &hoistv1.Actor{Kind: a.Kind, Id: a.ID, Email: a.Email}
+	return &hoistv1.Actor{Kind: a.Kind, Id: a.ID, Email: a.Email, TokenId: a.Token, Owner: a.Owner}
 }
 
 // EncodeVersion turns one past form of an item into a message.

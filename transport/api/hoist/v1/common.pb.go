@@ -7,7 +7,7 @@
 // hoist.v1 is the public schema of hoist: one port serves it as Connect, gRPC and gRPC-Web.
 //
 // Every call acts in one tenant and, where it has an `environment` field, in one environment. An empty environment means
-// the header X-Hoist-Environment, and without it `dev`; the tenant is the header X-Tenant-ID, default `default`.
+// the header X-Hoist-Environment, and without it the token's only one or `dev`; the tenant is the token's.
 
 package hoistv1
 
@@ -382,10 +382,14 @@ func (x *Receipt) GetDryRun() bool {
 // Actor is who did something.
 type Actor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// user, token, system or anonymous.
-	Kind          string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	// user, break-glass, system or anonymous.
+	Kind  string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Id    string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Email string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	// Id of the token that let them in; empty for the system and at a door without tokens.
+	TokenId string `protobuf:"bytes,4,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// The user whom the token belongs to.
+	Owner         string `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -437,6 +441,20 @@ func (x *Actor) GetId() string {
 func (x *Actor) GetEmail() string {
 	if x != nil {
 		return x.Email
+	}
+	return ""
+}
+
+func (x *Actor) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+func (x *Actor) GetOwner() string {
+	if x != nil {
+		return x.Owner
 	}
 	return ""
 }
@@ -621,11 +639,13 @@ const file_hoist_v1_common_proto_rawDesc = "" +
 	"\breplayed\x18\x05 \x01(\bR\breplayed\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x06 \x01(\tR\trequestId\x12\x17\n" +
-	"\adry_run\x18\a \x01(\bR\x06dryRun\"A\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"r\n" +
 	"\x05Actor\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
-	"\x05email\x18\x03 \x01(\tR\x05email\"M\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\x12\x19\n" +
+	"\btoken_id\x18\x04 \x01(\tR\atokenId\x12\x14\n" +
+	"\x05owner\x18\x05 \x01(\tR\x05owner\"M\n" +
 	"\aProblem\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +

@@ -34,7 +34,7 @@ func (s *Server) plainFollow(next http.Handler) http.Handler {
 		if err != nil {
 			failed = s.connectError(err)
 			// The error is the last message of the stream; the client may be gone already.
-			_ = connect.NewErrorWriter().Write(sent, r, failed)
+			_ = connect.NewErrorWriter().Write(lastWords{sent}, r, failed)
 		} else {
 			_ = sent.send(endOfStream) // as above
 		}
@@ -108,6 +108,15 @@ func (p *plainStream) WriteHeader(status int) {
 		p.started = true
 		p.ResponseWriter.WriteHeader(status)
 	}
+}
+
+// lastWords is a response whose writing cannot fail: nobody is left to tell, and Connect's writer of errors, which has no
+// context, panics when it is told.
+type lastWords struct{ *plainStream }
+
+func (l lastWords) Write(b []byte) (int, error) {
+	_, _ = l.plainStream.Write(b)
+	return len(b), nil
 }
 
 // send writes one message and what the connection holds back.

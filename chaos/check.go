@@ -75,12 +75,11 @@ func found(invariant int, at int64, format string, args ...any) Violation {
 
 // Check judges the evidence by every invariant that a record can show. The earliest violation comes first.
 func Check(e Evidence) []Violation {
-	r, out := replay(e.Dump)
+	r, out := replay(e)
 	out = append(out, checkHashes(e, r)...)
 	out = append(out, checkOps(e, r)...)
 	out = append(out, checkReads(e, r)...)
 	out = append(out, checkFrames(e, r)...)
-	out = append(out, checkRollouts(r)...)
 	out = append(out, checkMembers(e.Dump)...)
 	out = append(out, checkRegisters(e.History.Ops())...)
 	slices.SortStableFunc(out, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })

@@ -17,7 +17,7 @@ func checkReads(e Evidence, r *replayed) (out []Violation) {
 			continue
 		}
 		if op.Outcome != OK {
-			if op.Input.Kind == Stale {
+			if op.Input.Kind == Stale && op.Outcome == Fail && op.Result.Code != codeDown {
 				out = append(out, found(NeverFails, op.Return, "a local read of %q on %s failed: %s", op.Input.Key, op.Node, op.Result.Detail))
 			}
 			continue
@@ -155,10 +155,10 @@ func checkFrames(e Evidence, r *replayed) (out []Violation) {
 			out = append(out, found(Streams, f.At, "follower %d goes back from revision %d to %d", f.Client, last[at], f.Revision))
 		}
 		last[at] = max(last[at], f.Revision)
-		if s := r.at(f.Revision); s == nil || s.Epoch() != f.Epoch {
+		if s := r.at(f.Revision); s == nil || s.epoch != f.Epoch {
 			continue
 		}
-		if want, ok := r.digest(f.Environment, f.Revision); ok && want != f.Digest {
+		if want := r.wanted[spot{f.Environment, f.Revision}]; want != "" && want != f.Digest {
 			out = append(out, found(Streams, f.At, "follower %d of %s holds something else than the state at revision %d", f.Client, f.Environment, f.Revision))
 		}
 	}

@@ -88,12 +88,25 @@ func merged(ops []Op) []Op {
 			continue
 		}
 		call := min(out[i].Call, op.Call)
-		if out[i].Outcome == Unknown || op.Outcome != Unknown && op.Return < out[i].Return {
+		if settledBy(out[i], op) {
 			out[i] = op
 		}
 		out[i].Call = call
 	}
 	return out
+}
+
+// settledBy tells whether another attempt says more. An answer of the law settles a request for good; that an attempt did
+// not reach the log says nothing about the ones before it.
+func settledBy(op, again Op) bool {
+	final := func(op Op) bool { return op.Outcome == OK || op.Outcome == Fail && storedCode(fsm.Kind(op.Result.Code)) }
+	switch {
+	case final(op):
+		return final(again) && again.Return < op.Return
+	case op.Outcome == Unknown:
+		return final(again)
+	}
+	return true
 }
 
 func flagOf(in Input) string { return in.Environment + "/" + in.Key }

@@ -62,7 +62,7 @@ func nemesisNames() (names []string) {
 
 // Nemeses are all of them.
 func Nemeses() []Nemesis {
-	return slices.Concat(networkNemeses(), processNemeses(), diskNemeses(), clockNemeses(), memberNemeses())
+	return slices.Concat(networkNemeses(), processNemeses(), diskNemeses(), clockNemeses(), memberNemeses(), controlNemeses())
 }
 
 // pause waits, and says whether there is still time.

@@ -180,3 +180,16 @@ func remove(who func(World, *rand.Rand) string) func(context.Context, World, *ra
 		return w.Remove(ctx, node)
 	}
 }
+
+func controlNemeses() []Nemesis {
+	says := func(m Metric) func(context.Context, World, *rand.Rand) error {
+		return once(func(w World, _ *rand.Rand) error { return w.Metrics(m) })
+	}
+	return grouped("control", []Nemesis{
+		{Name: "metrics-slow", Run: says(Metric{Delay: 4 * time.Second})},
+		{Name: "metrics-poisoned", Run: says(Metric{Value: 0.5})},
+		{Name: "metrics-nan", Run: says(Metric{NaN: true})},
+		{Name: "metrics-empty", Run: says(Metric{Empty: true})},
+		{Name: "metrics-down", Run: says(Metric{Down: true})},
+	})
+}

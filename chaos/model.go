@@ -202,7 +202,7 @@ func (m *model) place(env string) *place {
 // execute carries a command out on a copy of what it touches.
 func (m *model) execute(index uint64, p *fsm.Proposal, c fsm.Command, a answer) answer {
 	env, key, ok := modelled(c)
-	if !ok {
+	if !ok || env != Registers {
 		return a
 	}
 	a.known, a.revision, a.place = true, index, env

@@ -26,6 +26,7 @@ type World interface {
 	Resume(node string) error
 	Disk(node string, d Disk) error
 	Clock(node string, offset time.Duration, drift float64) error // of the wall clock; drift 0.05 gains 3 s a minute
+	Metrics(m Metric) error                                       // what rollouts are told
 	Join(ctx context.Context) (string, error)                     // one more machine
 	Remove(ctx context.Context, node string) error                // for ever
 	Heal()                                                        // ends every fault and starts who is down; clocks are set right
@@ -47,6 +48,15 @@ type Disk struct {
 	Sync time.Duration // how long a sync takes; 0: as ever
 	Err  error         // what writes of the log answer
 	Torn bool          // with Err: half of a batch lands all the same
+}
+
+// Metric is how the provider of rollouts' metrics behaves; the zero Metric is healthy and says that nothing fails.
+type Metric struct {
+	Value float64       // the share of failures
+	NaN   bool          // not a number
+	Empty bool          // no series
+	Down  bool          // no answer but an error
+	Delay time.Duration // before any answer
 }
 
 // Dump is what the nodes themselves know in the end.

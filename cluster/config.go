@@ -51,10 +51,11 @@ type Config struct {
 
 // Hooks are seams for tests; zero means production.
 type Hooks struct {
-	Wall    func() time.Time   // the wall clock, nil = time.Now
-	Stores  *Stores            // instead of DataDir
-	Network *Network           // instead of TCP and UDP
-	Raft    func(*raft.Config) // last word on raft's settings
+	Wall    func() time.Time        // the wall clock, nil = time.Now
+	Stores  *Stores                 // instead of DataDir
+	Network *Network                // instead of TCP and UDP
+	Raft    func(*raft.Config)      // last word on raft's settings
+	Machine func(raft.FSM) raft.FSM // stands between raft and the state machine; a raft.BatchingFSM again
 }
 
 // Network replaces the sockets of a node. Addresses are plain strings of the network's own making.

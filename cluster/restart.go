@@ -96,7 +96,11 @@ func (n *Node) restartRaft() error {
 
 // newRaft makes a raft over the node's stores and puts it in use.
 func (n *Node) newRaft(c *raft.Config) error {
-	r, err := raft.NewRaft(c, n.machine, n.logs, n.disk, n.stores.Snapshots, steadfast{n.transport, n.transport})
+	var machine raft.FSM = n.machine
+	if n.cfg.Hooks.Machine != nil {
+		machine = n.cfg.Hooks.Machine(machine)
+	}
+	r, err := raft.NewRaft(c, machine, n.logs, n.disk, n.stores.Snapshots, steadfast{n.transport, n.transport})
 	if err != nil {
 		return errors.Join(errors.New("start raft"), err)
 	}

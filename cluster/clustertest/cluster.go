@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +42,8 @@ type Options struct {
 	TrailingLogs      uint64        // default 1,000
 	PromoteAfter      time.Duration // default 2 s
 	Logger            *slog.Logger
+	Tape              *Tape              // records what every node applies; may be nil
+	Raft              func(*raft.Config) // last word on raft's settings; may be nil
 }
 
 // Cluster is a set of nodes that share a Network.
@@ -47,6 +51,8 @@ type Cluster struct {
 	Network *Network
 	t       testing.TB
 	options Options
+
+	mu      sync.Mutex
 	members []*Member
 	closing []chan struct{} // of crashed processes still winding down
 }
@@ -55,12 +61,37 @@ type Cluster struct {
 type Member struct {
 	Name string
 	Disk *Disk
-	Wall func() time.Time // its wall clock; nil: the bubble's
+	Wall func() time.Time // its wall clock; nil: the bubble's, as Skew left it
 
+	skew    atomic.Pointer[skew]
 	process atomic.Pointer[process]
 	port    *port
 	address int // counts its moves to new addresses
 	number  int
+}
+
+// skew is how wrong a wall clock is.
+type skew struct {
+	offset time.Duration
+	drift  float64
+	since  time.Time
+}
+
+// Skew sets the member's wall clock off by an offset that grows by drift seconds a second. It may be called while the
+// member runs.
+func (m *Member) Skew(offset time.Duration, drift float64) {
+	m.skew.Store(&skew{offset, drift, time.Now()})
+}
+
+func (m *Member) wall() time.Time {
+	if m.Wall != nil {
+		return m.Wall()
+	}
+	now := time.Now()
+	if s := m.skew.Load(); s != nil {
+		now = now.Add(s.offset + time.Duration(s.drift*float64(now.Sub(s.since))))
+	}
+	return now
 }
 
 // process is one life of a node.
@@ -75,6 +106,14 @@ func (m *Member) Node() *cluster.Node {
 		return p.node
 	}
 	return nil
+}
+
+// Running is the running process with its store, nil while the member is down.
+func (m *Member) Running() (*cluster.Node, *fsm.Store) {
+	if p := m.process.Load(); p != nil {
+		return p.node, p.store
+	}
+	return nil, nil
 }
 
 // State is what the running process serves.
@@ -110,6 +149,8 @@ func Start(t testing.TB, o Options) *Cluster {
 
 // Add puts one more machine there, without a process.
 func (c *Cluster) Add() *Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	m := &Member{Name: fmt.Sprintf("n%d", len(c.members)+1), Disk: NewDisk(), number: len(c.members) + 1}
 	c.members = append(c.members, m)
 	return m
@@ -123,15 +164,19 @@ func (c *Cluster) Join() *Member {
 }
 
 // Member is the machine with the given index.
-func (c *Cluster) Member(i int) *Member { return c.members[i] }
+func (c *Cluster) Member(i int) *Member { return c.Members()[i] }
 
 // Members are all machines, running or not.
-func (c *Cluster) Members() []*Member { return c.members }
+func (c *Cluster) Members() []*Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.members)
+}
 
 // Names are the names of all machines.
 func (c *Cluster) Names() []string {
 	var names []string
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		names = append(names, m.Name)
 	}
 	return names
@@ -140,7 +185,7 @@ func (c *Cluster) Names() []string {
 // Up lists the running members.
 func (c *Cluster) Up() []*Member {
 	var up []*Member
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		if m.Node() != nil {
 			up = append(up, m)
 		}
@@ -156,7 +201,7 @@ const gossipPort = 7702
 // Seeds are the gossip addresses of all members.
 func (c *Cluster) Seeds() []string {
 	var seeds []string
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		seeds = append(seeds, fmt.Sprintf("%s:%d", m.gossipIP(), gossipPort))
 	}
 	return seeds
@@ -177,12 +222,16 @@ func (c *Cluster) TryStart(m *Member, expect int, seeds []string) error {
 		BootstrapExpect: expect, Join: seeds, Logger: c.options.Logger, PromoteAfter: c.options.PromoteAfter,
 		SnapshotThreshold: c.options.SnapshotThreshold, TrailingLogs: c.options.TrailingLogs,
 		Hooks: cluster.Hooks{
-			Wall: m.Wall, Stores: m.Disk.stores(),
+			Wall: m.wall, Stores: m.Disk.stores(),
 			Network: &cluster.Network{Listener: m.port, Dial: m.port.dial, Raft: m.port.transport, Gossip: m.port.gossip(m.gossipIP(), gossipPort)},
 			Raft: func(r *raft.Config) {
 				r.CommitTimeout = c.options.CommitTimeout
 				r.SnapshotInterval = 5 * time.Second
+				if c.options.Raft != nil {
+					c.options.Raft(r)
+				}
 			},
+			Machine: func(f raft.FSM) raft.FSM { return &taped{inner: f, cluster: c, name: m.Name, store: store} },
 		},
 	})
 	if err != nil {
@@ -217,7 +266,9 @@ func (c *Cluster) Crash(m *Member) {
 	}
 	node, done := m.Node(), make(chan struct{})
 	m.process.Store(nil)
+	c.mu.Lock()
 	c.closing = append(c.closing, done)
+	c.mu.Unlock()
 	go func() { // a real crash has no such end; here the goroutines must go
 		defer close(done)
 		_ = node.Close() // whatever fails there, the process is dead to the others
@@ -291,7 +342,10 @@ func (c *Cluster) close() {
 		m.Disk.Release()
 		c.Stop(m)
 	}
-	for _, done := range c.closing {
+	c.mu.Lock()
+	closing := c.closing
+	c.mu.Unlock()
+	for _, done := range closing {
 		<-done
 	}
 	time.Sleep(lingerTime)

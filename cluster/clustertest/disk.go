@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ type Disk struct {
 	life int           // counts crashes
 	sync time.Duration // how long a sync takes
 	err  error         // what writes of the log answer
+	torn bool          // half of such a write lands all the same
 	hung chan struct{} // closed when a hang is over
 	room room
 }
@@ -33,15 +35,22 @@ func (d *Disk) Crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.life++
-	d.err = nil
+	d.err, d.torn = nil, false
 	d.release()
+}
+
+// Tear lets writes of the log fail with err after half of a batch has landed.
+func (d *Disk) Tear(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err, d.torn = err, true
 }
 
 // Fail lets writes of the log fail with err; nil ends it.
 func (d *Disk) Fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.err = err
+	d.err, d.torn = err, false
 }
 
 // Slow makes every sync take so long.
@@ -115,7 +124,17 @@ func (v *view) write(log bool, do func() error) error {
 func (v *view) StoreLog(l *raft.Log) error { return v.StoreLogs([]*raft.Log{l}) }
 
 func (v *view) StoreLogs(logs []*raft.Log) error {
-	return v.write(true, func() error { return v.LogStore.StoreLogs(logs) })
+	err := v.write(true, func() error { return v.LogStore.StoreLogs(logs) })
+	if v.disk.tears() && err != nil && len(logs) > 1 {
+		return errors.Join(err, v.write(false, func() error { return v.LogStore.StoreLogs(logs[:len(logs)/2]) }))
+	}
+	return err
+}
+
+func (d *Disk) tears() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.torn
 }
 
 func (v *view) DeleteRange(low, high uint64) error {

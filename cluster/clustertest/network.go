@@ -162,6 +162,13 @@ func (n *Network) Resume(name string) {
 	}
 }
 
+// Gate is closed when the pause of a node is over; nil when it is not paused.
+func (n *Network) Gate(name string) <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.paused[name]
+}
+
 // stands tells whether one of the nodes is paused.
 func (n *Network) stands(a, b string) bool {
 	n.mu.Lock()
@@ -172,10 +179,7 @@ func (n *Network) stands(a, b string) bool {
 // standStill waits until none of the nodes is paused.
 func (n *Network) standStill(names ...string) {
 	for _, name := range names {
-		n.mu.Lock()
-		gate := n.paused[name]
-		n.mu.Unlock()
-		if gate != nil {
+		if gate := n.Gate(name); gate != nil {
 			<-gate
 		}
 	}

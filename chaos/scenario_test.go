@@ -1,0 +1,52 @@
+package chaos_test
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hoistflags/hoist/chaos"
+)
+
+// fromEnvironment reads a number that the Makefile hands on.
+func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	require.NoError(t, err, "%s must be a number", name)
+	return n
+}
+
+// Whatever breaks: the recorded history is lawful, and afterwards everything works.
+func TestHistoriesAreLawfulWhateverBreaks(t *testing.T) {
+	first, count := uint64(1), fromEnvironment(t, "HOIST_SIM_SEEDS", 2)
+	if seed := fromEnvironment(t, "HOIST_SIM_SEED", 0); seed > 0 {
+		first, count = seed, 1
+	}
+	rounds := int(fromEnvironment(t, "HOIST_SIM_ROUNDS", 6))
+	var nemeses []string
+	if names := os.Getenv("HOIST_SIM_NEMESIS"); names != "" {
+		nemeses = strings.Split(names, "+")
+		_, err := chaos.Find(nemeses)
+		require.NoError(t, err)
+	}
+	for seed := first; seed < first+count; seed++ {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			trial := chaos.Trial{Seed: seed, Rounds: rounds, On: 5 * time.Second, Off: 5 * time.Second, Nemesis: nemeses}
+			var report *chaos.Report
+			synctest.Test(t, func(t *testing.T) { report = trial.Run(t) })
+			t.Log(report)
+			for _, v := range report.Violations {
+				t.Error(v)
+			}
+		})
+	}
+}

@@ -79,6 +79,9 @@ func (s *State) admit(e Entry, p *Proposal, c Command) error {
 	if err := checkEnvelope(p, c); err != nil {
 		return err
 	}
+	if err := s.awaited(c); err != nil {
+		return err
+	}
 	if _, first := c.(LeaderEstablished); s.epoch == "" && !first {
 		return &Error{Kind: KindNoQuorum, Op: c.Verb(), Target: c.target().String(),
 			Detail: "the cluster has no name yet; wait for its first leader"}

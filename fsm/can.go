@@ -8,19 +8,23 @@ func canAll(s *State, actor Actor, c Command) error {
 		return err
 	}
 	for _, inner := range s.inside(c) {
-		if err := Can(s, actor, inner.Verb(), inner.target()); err != nil {
+		if err := canAll(s, actor, inner); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// inside lists the commands that a batch or a stage holds, or that a commit makes happen.
+// inside lists the commands that a batch, a stage or a change holds, or that a commit makes happen.
 func (s *State) inside(c Command) []Command {
 	switch c := c.(type) {
 	case Batch:
 		return c.Commands
 	case Stage:
+		return c.Commands
+	case OpenChange:
+		return c.Commands
+	case EditChange:
 		return c.Commands
 	case Commit:
 		if change, ok := s.stagedChange(c); ok {

@@ -90,6 +90,9 @@ func checkBody(c Command) evaluator.Problems {
 	case SettleNotices:
 		return checkSettled(c)
 	}
+	if problems := checkChange(c); len(problems) > 0 {
+		return problems
+	}
 	return checkRollout(c)
 }
 

@@ -11,20 +11,21 @@ import (
 // environment, once per object however often it was touched. Everything stored is persistent, so a draft that is
 // thrown away leaves nothing behind.
 type draft struct {
-	state    *State // private copy; becomes the next state
-	proposal *Proposal
-	before   *Environment // as the last entry left it
-	env      *Environment // private copy, written by flush
-	touches  []*touch     // in the order of the first touch
-	byNode   map[string]*touch
-	folded   map[string][]*touch // flags that did not exist before, by folded key
-	moved    []*touch            // those that flush found changed
-	since    uint64              // what moved after it is a conflict; 0: nothing is
-	changed  bool
-	stirred  bool   // a rollout or the freeze changed
-	object   uint64 // revision of the touched object, for the receipt
-	// approvals names who agreed to what runs, separated by commas, for its audit rows
-	approvals string
+	state     *State // private copy; becomes the next state
+	proposal  *Proposal
+	before    *Environment // as the last entry left it
+	env       *Environment // private copy, written by flush
+	touches   []*touch     // in the order of the first touch
+	byNode    map[string]*touch
+	folded    map[string][]*touch // flags that did not exist before, by folded key
+	moved     []*touch            // those that flush found changed
+	since     uint64              // what moved after it is a conflict; 0: nothing is
+	changed   bool
+	stirred   bool    // a rollout, a change, the policy or the freeze changed
+	emergency bool    // by a token or a right for emergencies
+	lowers    bool    // and only towards less exposure
+	object    uint64  // revision of the touched object, for the receipt
+	approvals string  // who agreed to what runs, separated by commas, for its audit rows
 }
 
 // touch is one flag or segment as the command finds it and as it leaves it.
@@ -59,14 +60,31 @@ func (d *draft) run(c Command) error {
 		return d.revokeToken(c)
 	case SettleNotices:
 		return d.settle(c)
+	case OrderEnvironments:
+		return d.orderEnvironments(c)
+	case MoveChange:
+		if c.Move == ChangeMoveDue {
+			return d.due(c)
+		}
 	}
+	return d.perform(c)
+}
+
+// perform runs a command inside its environment.
+func (d *draft) perform(c Command) error {
 	if err := d.enter(c); err != nil {
 		return err
 	}
 	if err := d.expect(c); err != nil {
 		return err
 	}
+	if err := d.protect(c); err != nil {
+		return err
+	}
 	if err := d.do(c); err != nil {
+		return err
+	}
+	if err := d.glass(c); err != nil {
 		return err
 	}
 	return d.finish(c)
@@ -147,6 +165,9 @@ func (d *draft) expect(c Command) error {
 	if r, ok := d.before.Rollout(t.Key); ok && t.Object == ObjectRollout {
 		current = r.Revision
 	}
+	if waiting, ok := d.before.Change(t.Key); ok && t.Object == ObjectChange {
+		current = waiting.Revision
+	}
 	return compareRevision(c, *expected, current)
 }
 
@@ -212,6 +233,16 @@ func (d *draft) do(c Command) error {
 		return d.freeze(c)
 	case Unfreeze:
 		return d.unfreeze(c)
+	case SetPolicy:
+		return d.setPolicy(c)
+	case OpenChange:
+		return d.openChange(c)
+	case EditChange:
+		return d.editChange(c)
+	case OpenPromotion:
+		return d.openPromotion(c)
+	case MoveChange:
+		return d.moveChange(c)
 	}
 	return &Error{Kind: KindInternal, Op: c.Verb(), Detail: fmt.Sprintf("no law for %T", c)}
 }
@@ -265,6 +296,9 @@ func (d *draft) revisionOf(t Target) uint64 {
 			return r.Revision
 		}
 	}
+	if c, ok := d.env.Change(t.Key); ok && t.Object == ObjectChange {
+		return c.Revision
+	}
 	if it, ok := d.env.item(t.Object, t.Key); ok {
 		return it.Revision
 	}
@@ -286,6 +320,8 @@ func (d *draft) compile() (evaluator.Changes, error) {
 				return changes, d.refused(t, err)
 			}
 			changes.Flags = append(changes.Flags, compiled)
+		case t.ready != nil && t.ready.segment != nil:
+			changes.Segments = append(changes.Segments, t.ready.segment)
 		default:
 			compiled, err := evaluator.CompileSegment(t.defined())
 			if err != nil {

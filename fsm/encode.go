@@ -146,6 +146,8 @@ func encodeBody(c Command) (uint64, []byte, error) {
 		body := stageBody{Stage: c}
 		body.Commands, err = encodeNested(c.Scope, c.Commands)
 		value = body
+	case OpenChange, EditChange:
+		value, err = changeBody(c)
 	}
 	if err != nil {
 		return 0, nil, err
@@ -219,7 +221,7 @@ func numberOf(c Command) uint64 {
 	case SwitchSchedule:
 		return typeSwitchSchedule
 	}
-	return 0
+	return numberOfChange(c)
 }
 
 func decodeBody(number uint64, body []byte) (Command, error) {
@@ -287,7 +289,7 @@ func decodeBody(number uint64, body []byte) (Command, error) {
 	case typeUnfreeze:
 		return decode[Unfreeze](body)
 	}
-	return nil, unknownType(number)
+	return decodeChange(number, body)
 }
 
 func decode[C Command](body []byte) (Command, error) {

@@ -14,6 +14,7 @@ type Environment struct {
 	tenant, key, name string
 	created           uint64
 	revision          uint64                  // of the last declared or exposure change
+	declaredAt        uint64                  // of the last declared change
 	flags             *evaluator.Index[*item] // by folded key: keys that differ only in case meet here
 	segments          *evaluator.Index[*item]
 	exposures         *evaluator.Index[[]Exposure]   // by flag key
@@ -26,6 +27,10 @@ type Environment struct {
 	rolloutOrder      []string                   // ids in the order of their starts
 	liveRollouts      []string                   // those that own a seat, in the same order
 	frozen            *Frozen
+	policy            *Policy                   // nil: nothing was set
+	changes           *evaluator.Index[*Change] // by id
+	changeOrder       []string                  // ids in the order in which they were opened
+	openChanges       []string                  // those that may still happen, in the same order
 	declared          sum
 	sorted            *sortedRecords
 }
@@ -38,7 +43,8 @@ type sortedRecords struct {
 
 func newEnvironment(tenant, key, name, epoch string, created uint64) *Environment {
 	return &Environment{
-		tenant: tenant, key: key, name: name, created: created, revision: created,
+		tenant: tenant, key: key, name: name, created: created, revision: created, declaredAt: created,
+		changes:   &evaluator.Index[*Change]{},
 		flags:     &evaluator.Index[*item]{},
 		segments:  &evaluator.Index[*item]{},
 		exposures: &evaluator.Index[[]Exposure]{},

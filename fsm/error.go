@@ -11,16 +11,26 @@ type Kind string
 
 // The kinds of an Error. Those of the first group come out of Apply and Check.
 const (
-	KindInvalid        Kind = "INVALID"   // understood, but against a rule; Problems names the fields
-	KindMalformed      Kind = "MALFORMED" // does not decode
-	KindNotFound       Kind = "NOT_FOUND"
-	KindConflict       Kind = "CONFLICT" // the expected revision moved, or it is still referred to
-	KindExists         Kind = "EXISTS"
-	KindIllegal        Kind = "ILLEGAL" // not in the phase it is in
-	KindFrozen         Kind = "FROZEN"  // the environment lets nothing rise
-	KindDenied         Kind = "PERM_DENIED"
-	KindUnknownToken   Kind = "AUTH_TOKEN" // the actor's token is unknown, revoked or expired
-	KindFenced         Kind = "FENCED"     // the controller's term is over
+	KindInvalid      Kind = "INVALID"   // understood, but against a rule; Problems names the fields
+	KindMalformed    Kind = "MALFORMED" // does not decode
+	KindNotFound     Kind = "NOT_FOUND"
+	KindConflict     Kind = "CONFLICT" // the expected revision moved, or it is still referred to
+	KindExists       Kind = "EXISTS"
+	KindIllegal      Kind = "ILLEGAL" // not in the phase it is in
+	KindFrozen       Kind = "FROZEN"  // the environment lets nothing rise
+	KindDenied       Kind = "PERM_DENIED"
+	KindUnknownToken Kind = "AUTH_TOKEN" // the actor's token is unknown, revoked or expired
+	KindFenced       Kind = "FENCED"     // the controller's term is over
+
+	// What changes and promotions answer.
+
+	KindState        Kind = "RES_STATE"          // not in the state it is in; State and Allowed say what is
+	KindStale        Kind = "PROM_STALE"         // source or target moved since the validation
+	KindDrift        Kind = "PROM_DRIFT"         // its items were edited since
+	KindPipeline     Kind = "PROM_PIPELINE"      // the target takes no promotions from that source
+	KindSelfApproval Kind = "PERM_SELF_APPROVAL" // nobody approves what they asked for
+	KindProtected    Kind = "ENV_PROTECTED"      // declarations change through a Change only
+
 	KindRequestReused  Kind = "VAL_REQUEST_REUSED"
 	KindRequestExpired Kind = "VAL_REQUEST_EXPIRED"
 
@@ -47,6 +57,8 @@ type Error struct {
 	Detail   string   // one sentence: what is wrong and what to do
 	Problems Problems // per field, for KindInvalid and KindMalformed
 	Revision uint64   // the current revision of the target where that helps
+	State    string   // of KindState: where the target stands
+	Allowed  []string // of KindState: the moves that are possible instead
 	Err      error
 }
 

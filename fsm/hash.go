@@ -56,6 +56,9 @@ const (
 	leafRollout     leafKind = 'R'
 	leafFreeze      leafKind = 'f'
 	leafEffect      leafKind = 'X' // what an exposure serves
+	leafPolicy      leafKind = 'P'
+	leafOrder       leafKind = 'O' // of the environments of a tenant
+	leafChange      leafKind = 'C'
 	leafSchedule    leafKind = 'S' // a schedule and how far it is
 	leafToken       leafKind = 'k'
 	leafStanding    leafKind = 'p' // what stood beside a flag from a revision on

@@ -133,6 +133,10 @@ func (l *loader) take(kind byte, r *reader) error {
 		return l.rollout(r)
 	case recordFreeze:
 		return l.freeze(r)
+	case recordPolicy:
+		return l.policy(r)
+	case recordChange:
+		return l.change(r)
 	case recordToken:
 		return l.token(r)
 	case recordGrave:
@@ -165,7 +169,7 @@ func (l *loader) take(kind byte, r *reader) error {
 // ofEnvironment tells which records belong to the environment before them.
 func ofEnvironment(kind byte) bool {
 	switch kind {
-	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordGrave, recordTombstone, recordRollout, recordFreeze:
+	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordGrave, recordTombstone, recordRollout, recordFreeze, recordPolicy, recordChange:
 		return true
 	}
 	return false
@@ -196,6 +200,7 @@ func (l *loader) tenant(r *reader) error {
 	}
 	l.state.tenants = append(l.state.tenants, t)
 	l.state.domain.add(tenantLeaf(t))
+	l.state.domain.add(orderLeaf(t))
 	return nil
 }
 
@@ -211,7 +216,9 @@ func (l *loader) environment(r *reader) error {
 	l.env, l.parts = e, evaluator.Parts{Epoch: l.state.epoch, Revision: r.uvarint(), ChangedAt: r.varint(),
 		SegmentRevision: r.uvarint(), ScopeRevision: r.uvarint(), ClientRevision: r.uvarint(), Floor: r.uvarint()}
 	l.tables = newTables()
+	l.state.domain.remove(orderLeaf(owner))
 	owner.environments = append(owner.environments, e)
+	l.state.domain.add(orderLeaf(owner))
 	l.state.domain.add(environmentLeaf(e))
 	return nil
 }

@@ -27,6 +27,7 @@ func (l *loader) item(kind ObjectKind, r *reader) error {
 	l.state.domain.add(objectLeaf(l.env, kind, it))
 	l.state.rest.add(stampLeaf(l.env, kind, it))
 	l.tables.put(kind, it)
+	l.env.declaredAt = max(l.env.declaredAt, it.Revision)
 	l.last = it
 	return nil
 }
@@ -169,6 +170,9 @@ func (l *loader) grave(r *reader) error {
 		l.state.rest.add(versionLeaf(l.env, node, v))
 	}
 	l.env.graves = l.env.graves.With(node, versions, l.env.revision)
+	if n := len(versions); n > 0 {
+		l.env.declaredAt = max(l.env.declaredAt, versions[n-1].Revision)
+	}
 	l.env.graveOrder = append(l.env.graveOrder, node)
 	return nil
 }

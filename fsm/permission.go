@@ -55,10 +55,10 @@ var permissions = map[string]Permission{
 	VerbReadCluster:   {Role: RoleViewer, Reach: ReachCluster},
 	VerbManageCluster: {Role: RoleAdmin, Reach: ReachCluster},
 
-	verbPutFlag:        {Role: RoleEditor, Reach: ReachEnvironment},
+	verbPutFlag:        {Role: RoleEditor, Reach: ReachEnvironment, Also: []TokenKind{TokenBreakGlass}}, // to lower only, see protect.go
 	verbDeleteFlag:     {Role: RoleEditor, Reach: ReachEnvironment},
 	verbEnable:         {Role: RoleEditor, Reach: ReachEnvironment},
-	verbDisable:        {Role: RoleEditor, Reach: ReachEnvironment},
+	verbDisable:        {Role: RoleEditor, Reach: ReachEnvironment, Also: []TokenKind{TokenBreakGlass}},
 	verbArchive:        {Role: RoleEditor, Reach: ReachEnvironment},
 	verbUnarchive:      {Role: RoleEditor, Reach: ReachEnvironment},
 	verbKill:           {Role: RoleOperator, Reach: ReachEnvironment, Also: []TokenKind{TokenBreakGlass}},
@@ -104,10 +104,29 @@ var permissions = map[string]Permission{
 	verbRevokeToken:       {Role: RoleAdmin, Reach: ReachTenant},
 	verbBootstrapToken:    {Reach: ReachOpen},
 
+	verbOpenChange:                 {Role: RoleEditor, Reach: ReachEnvironment},
+	verbEditChange:                 {Role: RoleEditor, Reach: ReachEnvironment},
+	verbOpenPromotion:              {Role: RoleEditor, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveValidate): {Role: RoleEditor, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveApprove):  {Role: RoleApprover, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveReturn):   {Role: RoleApprover, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveReject):   {Role: RoleApprover, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveApply):    {Role: RoleEditor, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveSchedule): {Role: RoleEditor, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveCancel):   {Role: RoleEditor, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveRollback): {Role: RoleEditor, Reach: ReachEnvironment},
+	changeVerb(ChangeMoveDue):      {Reach: ReachSystem},
+	verbOverride:                   {Role: RoleOperator, Reach: ReachEnvironment},
+	verbBreakGlass:                 {Role: RoleOperator, Reach: ReachEnvironment, Also: []TokenKind{TokenBreakGlass}},
+	verbSetPolicy:                  {Role: RoleAdmin, Reach: ReachEnvironment},
+	verbOrder:                      {Role: RoleAdmin, Reach: ReachTenant},
+
 	verbLeader:       {Reach: ReachSystem},
 	verbRaiseVersion: {Reach: ReachSystem},
 	verbChecksum:     {Reach: ReachSystem},
 }
+
+func changeVerb(m ChangeMove) string { return MoveChange{Move: m}.Verb() }
 
 func moveVerb(m Move) string { return MoveRollout{Move: m}.Verb() }
 

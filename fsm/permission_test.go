@@ -47,6 +47,8 @@ func collectVerbs(verbs map[string]string, s *ast.ValueSpec) {
 		switch {
 		case isMove && move.Name == "Move" && name.Name != "MoveThaw" && name.Name != "MoveSupersede": // which the law itself makes
 			verbs["rollout."+text] = name.Name
+		case isMove && move.Name == "ChangeMove" && name.Name != "ChangeMoveOpen": // which are commands of their own
+			verbs["change."+text] = name.Name
 		case strings.HasPrefix(strings.ToLower(name.Name), "verb"):
 			verbs[text] = name.Name
 		}

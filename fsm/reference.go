@@ -85,6 +85,9 @@ func (d *draft) judge() error {
 		if err := d.guardSchedules(t); err != nil {
 			return err
 		}
+		if err := d.judgePolicy(t); err != nil {
+			return err
+		}
 		if t.before != nil && t.before != t.now && t.kind == ObjectFlag {
 			if err := d.judgeNarrowed(t); err != nil {
 				return err
@@ -96,7 +99,7 @@ func (d *draft) judge() error {
 
 // refuseReferred refuses to take away what others still name.
 func (d *draft) refuseReferred(t *touch, done string) error {
-	names := d.env.Referrers(t.kind, t.key)
+	names := slices.DeleteFunc(d.env.Referrers(t.kind, t.key), d.archived)
 	if len(names) == 0 {
 		return nil
 	}
@@ -111,11 +114,21 @@ func (d *draft) refuseReferred(t *touch, done string) error {
 	return e
 }
 
+// archived tells whether a node is a flag that is kept but not served. What such a flag names binds nobody: it is judged
+// when the flag comes back.
+func (d *draft) archived(node string) bool {
+	it, ok := d.env.node(node)
+	return ok && strings.HasPrefix(node, string(ObjectFlag)+"/") && archivedRecord(it.Record)
+}
+
 // judgeEdges asks whether everything a definition names exists, without a cycle and not too deep. References that are
 // as before were judged before, unless their target changed: that is judged where the target is.
 func (d *draft) judgeEdges(t *touch) error {
 	old, now := t.before, t.now
-	if now.refs == nil || old != nil && old.refs != nil && sameReferences(old.refs, now.refs) {
+	if now.refs == nil || t.kind == ObjectFlag && archivedRecord(now.Record) {
+		return nil
+	}
+	if old != nil && old.refs != nil && sameReferences(old.refs, now.refs) && !(t.kind == ObjectFlag && archivedRecord(old.Record)) {
 		return nil
 	}
 	var problems evaluator.Problems
@@ -186,7 +199,7 @@ func (d *draft) judgeNarrowed(t *touch) error {
 	if !lost {
 		return nil
 	}
-	for _, name := range d.env.Referrers(t.kind, t.key) {
+	for _, name := range slices.DeleteFunc(d.env.Referrers(t.kind, t.key), d.archived) {
 		referrer, _ := d.env.node(name)
 		for _, ref := range referrer.refs.Flags {
 			if ref.Flag != t.key {

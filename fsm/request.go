@@ -53,6 +53,12 @@ const (
 	codeIllegal
 	codeFrozen
 	codeDenied
+	codeState
+	codeStale
+	codeDrift
+	codePipeline
+	codeSelfApproval
+	codeProtected
 )
 
 func newRequestTable() requestTable {
@@ -206,7 +212,7 @@ func (s *State) replay(c Command, row *requestRow) Outcome {
 }
 
 // storedFailures are the refusals that depend on the state, so that a retry must find them again.
-func storedFailures() [7]struct {
+func storedFailures() [13]struct {
 	kind Kind
 	code outcomeCode
 } {
@@ -214,7 +220,8 @@ func storedFailures() [7]struct {
 		kind Kind
 		code outcomeCode
 	}{{KindInvalid, codeInvalid}, {KindNotFound, codeNotFound}, {KindConflict, codeConflict}, {KindExists, codeExists},
-		{KindIllegal, codeIllegal}, {KindFrozen, codeFrozen}, {KindDenied, codeDenied}}
+		{KindIllegal, codeIllegal}, {KindFrozen, codeFrozen}, {KindDenied, codeDenied}, {KindState, codeState}, {KindStale, codeStale},
+		{KindDrift, codeDrift}, {KindPipeline, codePipeline}, {KindSelfApproval, codeSelfApproval}, {KindProtected, codeProtected}}
 }
 
 // remember stores the answer of the entry under the request's id.

@@ -27,6 +27,9 @@ func (d *draft) moveRollout(c MoveRollout) error {
 	if err := m.make(c); err != nil {
 		return err
 	}
+	if err := d.stride(c, old, m.r); err != nil {
+		return err
+	}
 	m.commit()
 	return nil
 }

@@ -40,6 +40,8 @@ const (
 	recordOutbox
 	recordReceiver
 	recordNotice // belongs to the receiver before it
+	recordPolicy
+	recordChange
 )
 
 // writer counts and checksums what it writes; the first error stays.
@@ -183,6 +185,7 @@ func (e *Environment) save(w *writer) {
 		versions, _ := e.graves.Get(node)
 		w.strings(node).versions(versions).end(recordGrave)
 	}
+	e.saveGovernance(w)
 	for _, t := range parts.Tombstones {
 		w.strings(either(t.Segment, string(ObjectSegment), string(ObjectFlag)), t.Key).numbers(t.Revision).time(t.At).end(recordTombstone)
 	}

@@ -136,12 +136,21 @@ func (s *stagedChange) with(c Stage, part []byte, now int64, e *Environment) (*s
 	if scopeOf(whole) == (Scope{}) {
 		whole = withScope(whole, c.Scope)
 	}
-	if problems := checkCommands(c.Scope, []Command{whole}); len(problems) > 0 {
+	if problems := checkWhole(c.Scope, whole); len(problems) > 0 {
 		return nil, &Error{Kind: KindInvalid, Op: c.Verb(), Target: whole.target().String(), Problems: problems,
 			Detail: "the change breaks rules; correct the named fields"}
 	}
 	next.add(e, whole)
 	return &next, nil
+}
+
+// checkWhole judges a command that came in fragments: what a batch may hold, or a change.
+func checkWhole(scope Scope, c Command) evaluator.Problems {
+	switch c.(type) {
+	case OpenChange, EditChange:
+		return checkChange(c)
+	}
+	return checkCommands(scope, []Command{c})
 }
 
 func (s *stagedChange) add(e *Environment, commands ...Command) {
@@ -159,6 +168,7 @@ type prepared struct {
 	item     *item
 	digest   digest
 	compiled *evaluator.Compiled
+	segment  *evaluator.CompiledSegment // of a segment that came by promotion
 }
 
 func prepare(e *Environment, c Command) *prepared {

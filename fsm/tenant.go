@@ -70,9 +70,11 @@ func (d *draft) createEnvironment(c CreateEnvironment) error {
 
 func (s *State) addEnvironment(at int, e *Environment) {
 	owner := *s.tenants[at]
+	s.domain.remove(orderLeaf(&owner))
 	owner.environments = append(slices.Clip(owner.environments), e)
 	s.tenants = slices.Clone(s.tenants)
 	s.tenants[at] = &owner
+	s.domain.add(orderLeaf(&owner))
 	s.domain.add(environmentLeaf(e))
 }
 
@@ -81,6 +83,7 @@ func (s *State) addTenant(key, name string, revision uint64) {
 	t := &tenant{key: key, name: name, created: revision}
 	s.tenants = slices.Insert(slices.Clone(s.tenants), at, t)
 	s.domain.add(tenantLeaf(t))
+	s.domain.add(orderLeaf(t))
 	for _, env := range DefaultEnvironments() {
 		s.addEnvironment(at, newEnvironment(key, env, "", s.epoch, revision))
 	}

@@ -158,7 +158,7 @@ func TestGlassIsBrokenTowardTheSafeSideOnly(t *testing.T) {
 	e := n.refuseProposal(fsm.KindInvalid, n.by(brk, fsm.Kill{Scope: dev, Key: "checkout"}))
 	require.Contains(t, e.Problems.Error(), "reason")
 	require.NoError(t, n.apply(n.by(brk, fsm.Kill{Scope: dev, Key: "checkout", Reason: "errors"})).Err)
-	for _, c := range []fsm.Command{fsm.Unkill{Scope: dev, Key: "checkout"}, fsm.SetEnabled{Scope: dev, Key: "checkout"}, put(t, boolean("x", ""))} {
+	for _, c := range []fsm.Command{fsm.Unkill{Scope: dev, Key: "checkout"}, fsm.SetEnabled{Scope: dev, Key: "checkout", Enabled: true}, put(t, boolean("x", ""))} {
 		p := n.by(brk, c)
 		p.Comment = "please"
 		n.refuseProposal(fsm.KindDenied, p)

@@ -58,6 +58,9 @@ func (d *draft) flush() {
 		}
 	}
 	w.definitions()
+	if len(w.defined) > 0 {
+		d.env.declaredAt = d.state.index
+	}
 	w.exposures()
 	w.relink()
 }

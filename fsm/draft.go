@@ -21,11 +21,11 @@ type draft struct {
 	moved     []*touch            // those that flush found changed
 	since     uint64              // what moved after it is a conflict; 0: nothing is
 	changed   bool
-	stirred   bool    // a rollout, a change, the policy or the freeze changed
-	emergency bool    // by a token or a right for emergencies
-	lowers    bool    // and only towards less exposure
-	object    uint64  // revision of the touched object, for the receipt
-	approvals string  // who agreed to what runs, separated by commas, for its audit rows
+	stirred   bool   // a rollout, a change, the policy or the freeze changed
+	emergency bool   // by a token or a right for emergencies
+	lowers    bool   // and only towards less exposure
+	object    uint64 // revision of the touched object, for the receipt
+	approvals string // who agreed to what runs, separated by commas, for its audit rows
 }
 
 // touch is one flag or segment as the command finds it and as it leaves it.

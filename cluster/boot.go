@@ -33,7 +33,7 @@ func loadProgress(files Files) (progress, error) {
 	}
 	var p progress
 	if err := json.Unmarshal(data, &p); err != nil {
-		return progress{}, fmt.Errorf("read %s: %w", progressFile, err)
+		return progress{}, corrupted(progressFile, err)
 	}
 	return p, nil
 }
@@ -66,19 +66,37 @@ func replay(stores *Stores, m *machine, upTo uint64) error {
 	if len(snapshots) > 0 {
 		meta, content, err := stores.Snapshots.Open(snapshots[0].ID)
 		if err != nil {
-			return fmt.Errorf("open snapshot %s: %w", snapshots[0].ID, err)
+			return corrupted("snapshot "+snapshots[0].ID, err)
 		}
 		if err := errors.Join(m.Restore(content), content.Close()); err != nil {
-			return fmt.Errorf("load snapshot %s: %w", meta.ID, err)
+			return fmt.Errorf("load snapshot %s: %w", meta.ID, err) // its checksum is right, so this is what was written
 		}
 		from = meta.Index + 1
 		m.snapshotAt.Store(snapshotTime(meta.ID))
 	}
-	last, err := stores.Log.LastIndex()
-	if err != nil {
-		return fmt.Errorf("read the log: %w", err)
+	if err := checkGap(stores.Log, from, upTo); err != nil {
+		return err
 	}
-	return replayLog(stores.Log, m, from, min(upTo, last))
+	return replayLog(stores.Log, m, from, upTo)
+}
+
+// checkGap makes sure that the log goes on where the snapshot ends and reaches as far as was applied. Both were synced
+// before anything after them was served, so what is missing was lost.
+func checkGap(log raft.LogStore, from, upTo uint64) error {
+	first, err := log.FirstIndex()
+	if err != nil {
+		return corrupted("the log", err)
+	}
+	last, err := log.LastIndex()
+	switch {
+	case err != nil:
+		return corrupted("the log", err)
+	case first > from:
+		return corrupted("the log", fmt.Errorf("it begins at entry %d, and the newest whole snapshot ends before entry %d", first, from))
+	case upTo >= from && last < upTo:
+		return corrupted("the log", fmt.Errorf("it ends at entry %d, and entry %d was applied", last, upTo))
+	}
+	return nil
 }
 
 // snapshotTime reads when a snapshot was made, in unix nanoseconds, out of the name raft's file store gives it:
@@ -109,8 +127,8 @@ func replayLog(log raft.LogStore, m *machine, from, to uint64) error {
 	}
 	for i := from; i <= to; i++ {
 		entry := new(raft.Log)
-		if err := log.GetLog(i, entry); err != nil {
-			return fmt.Errorf("replay the log from %d to %d: entry %d: %w", from, to, i, err)
+		if err := guarded("the log", func() error { return log.GetLog(i, entry) }); err != nil {
+			return corrupted("the log", fmt.Errorf("entry %d of those from %d to %d: %w", i, from, to, err))
 		}
 		if entry.Type != raft.LogCommand && entry.Type != raft.LogConfiguration {
 			continue

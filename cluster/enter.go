@@ -28,6 +28,10 @@ func (n *Node) takePart() error {
 		}
 		return n.bootstrap([]raft.Server{self})
 	}
+	if n.rejoining && !n.hadState { // it was in a cluster, so it founds none
+		n.cfg.BootstrapExpect = 0
+		n.log.Warn("waiting to be let in as a new server, because the old data was corrupt")
+	}
 	if n.hadState && n.cfg.BootstrapExpect > 0 {
 		n.log.Info("bootstrap-expect is ignored: the data directory holds a cluster already", "bootstrap_expect", n.cfg.BootstrapExpect)
 	}
@@ -51,7 +55,7 @@ func (n *Node) configured() bool {
 // sees nobody.
 func (n *Node) meet() {
 	g := n.network.gossip
-	remembered, err := n.loadSeeds()
+	remembered, err := n.seedsIn(n.stores.Files)
 	if err != nil {
 		n.log.Warn("the remembered members cannot be read", "error", err)
 	}
@@ -83,8 +87,9 @@ func (n *Node) meet() {
 	}
 }
 
-func (n *Node) loadSeeds() (seeds []string, err error) {
-	data, err := readOptional(n.stores.Files, seedsFile)
+// seedsIn are the gossip addresses of members that this node remembers.
+func (n *Node) seedsIn(files Files) (seeds []string, err error) {
+	data, err := readOptional(files, seedsFile)
 	if err != nil || data == nil {
 		return nil, err
 	}
@@ -144,6 +149,7 @@ func (n *Node) enter() {
 		}
 	}
 	n.member.Store(true)
+	n.rejoined()
 }
 
 func (n *Node) tryEnter() error {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -61,10 +62,10 @@ func readIdentity(files Files) (id identity, made bool, err error) {
 		return identity{}, false, nil
 	}
 	if err := json.Unmarshal(data, &id); err != nil {
-		return identity{}, false, fmt.Errorf("read %s: %w", identityFile, err)
+		return identity{}, false, corrupted(identityFile, err)
 	}
 	if id.ServerID == "" {
-		return identity{}, false, fmt.Errorf("read %s: server_id is missing; restore the file, or start with an empty data directory to join anew", identityFile)
+		return identity{}, false, corrupted(identityFile, errors.New("server_id is missing"))
 	}
 	return id, true, id.checkLaw()
 }

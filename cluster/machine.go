@@ -17,6 +17,7 @@ import (
 // Its methods run on raft's state machine goroutine, so nothing here may wait.
 type machine struct {
 	store         *fsm.Store
+	mark          *mark                                          // notes what is about to be served
 	applied       func(index, term uint64)                       // after each batch
 	configuration func(index uint64, servers raft.Configuration) // a committed change of the members
 	fail          func(error)
@@ -38,6 +39,7 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		}
 		return responses
 	}
+	m.mark.note(logs[len(logs)-1].Index) // before anybody sees it
 	start := time.Now()
 	entries := make([]fsm.Entry, len(logs))
 	for i, l := range logs {

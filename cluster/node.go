@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hoistflags/hoist/fsm"
 )
 
 // Node is one member of a cluster.
@@ -54,6 +57,8 @@ type Node struct {
 	callers window // Propose
 	appends window // entries handed to raft
 
+	rejoining bool // the data was corrupt and put aside: this server has to be let in again
+
 	space    space
 	yielding sync.Mutex // leadership is being handed to a server with space
 
@@ -90,10 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 
 // open goes from the disk outwards: data, state, network, raft, members.
 func (n *Node) open() error {
-	if err := n.openStores(); err != nil {
-		return err
-	}
-	if err := n.loadState(); err != nil {
+	if err := n.openLocal(); err != nil {
 		return err
 	}
 	if err := n.openNetwork(); err != nil {
@@ -109,6 +111,44 @@ func (n *Node) open() error {
 	n.goes(n.keepProgress)
 	n.goes(n.watchSpace)
 	return n.takePart()
+}
+
+// openLocal opens the disk and serves what it holds. A disk that cannot hold what was written to it is put aside, and the
+// node starts as a new server.
+func (n *Node) openLocal() error {
+	if err := n.resumeQuarantine(); err != nil {
+		return err
+	}
+	attempt := func() error {
+		if err := n.openStores(); err != nil {
+			return err
+		}
+		return n.loadState()
+	}
+	err := attempt()
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) || n.cfg.DataDir == "" || n.cfg.Hooks.Stores != nil {
+		return err
+	}
+	err = nil
+	if n.stores != nil {
+		err = n.stores.Close()
+		n.stores, n.disk, n.machine = nil, nil, nil
+	}
+	if err := errors.Join(err, n.quarantine(corrupt), n.forgetState()); err != nil {
+		return err
+	}
+	n.rejoining = true
+	return attempt()
+}
+
+// forgetState empties the store of what was read before the rest turned out to be corrupt.
+func (n *Node) forgetState() error {
+	var empty bytes.Buffer
+	if err := fsm.NewStore().State().Save(&empty); err != nil {
+		return err
+	}
+	return n.cfg.Store.Load(&empty)
 }
 
 func (n *Node) openStores() (err error) {
@@ -148,13 +188,13 @@ func (n *Node) loadState() error {
 		n.fresh.current = time.Now()
 	}
 	start := time.Now()
-	if err := replay(n.stores, n.machine, p.Index); err != nil {
+	if err := replay(n.stores, n.machine, max(p.Index, n.stores.marked)); err != nil {
 		return err
 	}
 	if i := n.cfg.Store.State().Index(); i > 0 {
 		n.log.Info("serving the local state", "revision", i, "took", time.Since(start))
 	}
-	n.machine.applied, n.machine.configuration = n.onApplied, n.onConfiguration
+	n.machine.mark, n.machine.applied, n.machine.configuration = n.stores.mark, n.onApplied, n.onConfiguration
 	return n.learn()
 }
 
@@ -198,7 +238,7 @@ func (n *Node) keepProgress() {
 	for {
 		select {
 		case <-tick.C:
-			if err := errors.Join(n.saveProgress(), n.learnNow()); err != nil {
+			if err := errors.Join(n.saveProgress(), n.learnNow(), n.stores.mark.err()); err != nil {
 				n.log.Warn("the node's small files could not be written", "error", err)
 			}
 			n.checkStray()

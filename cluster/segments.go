@@ -39,7 +39,7 @@ func openSegments(dir string, size int, logger hclog.Logger) (*segments, error) 
 	}
 	log, err := wal.Open(dir, wal.WithLogger(logger), wal.WithSegmentSize(size), wal.WithSegmentFiler(segment.NewFiler(dir, segmentFiles{walfs.New()})))
 	if err != nil {
-		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
+		return nil, corrupted("the log", fmt.Errorf("open the log in %s: %w", dir, err))
 	}
 	return &segments{log}, nil
 }

@@ -24,6 +24,9 @@ type Stores struct {
 	Files     Files
 	Room      Room         // nil: space is never short
 	Close     func() error // nil: nothing to close
+
+	mark   *mark  // nil: the progress file has to do
+	marked uint64 // what it held at the start
 }
 
 // Files keeps a few small named files. A write is atomic and durable: after a crash a reader sees the old content or
@@ -49,6 +52,9 @@ func openDisk(dir string, asked LogStore, logger hclog.Logger) (stores *Stores, 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("data directory: %w", err)
 	}
+	if err := checkComplete(dir); err != nil {
+		return nil, "", err
+	}
 	bolt, err := openBolt(dir)
 	if err != nil {
 		return nil, "", err
@@ -62,6 +68,11 @@ func openDisk(dir string, asked LogStore, logger hclog.Logger) (stores *Stores, 
 	if stores.Snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, 3, logger); err != nil {
 		return nil, "", fmt.Errorf("open the snapshots in %s: %w", dir, err)
 	}
+	if stores.mark, stores.marked, err = openMark(dir); err != nil {
+		return nil, "", err
+	}
+	mark := stores.mark
+	stores.Close = func() error { return errors.Join(mark.Close(), bolt.Close()) }
 	if kind, err = keptLog(dir, asked); err != nil || kind == LogBolt {
 		return stores, kind, err
 	}
@@ -69,7 +80,7 @@ func openDisk(dir string, asked LogStore, logger hclog.Logger) (stores *Stores, 
 	if err != nil {
 		return nil, "", err
 	}
-	stores.Log, stores.Close = log, func() error { return errors.Join(log.Close(), bolt.Close()) }
+	stores.Log, stores.Close = log, func() error { return errors.Join(log.Close(), mark.Close(), bolt.Close()) }
 	return stores, kind, nil
 }
 
@@ -89,7 +100,28 @@ func keptLog(dir string, asked LogStore) (LogStore, error) {
 	}
 }
 
-func openBolt(dir string) (*raftboltdb.BoltStore, error) {
+// checkComplete refuses a directory of a member whose log is gone: with an empty one it would vote a second time.
+func checkComplete(dir string) error {
+	id, made, err := readIdentity(directory(dir))
+	if err != nil || !made || id.ClusterID == "" {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "raft.db")); errors.Is(err, fs.ErrNotExist) {
+		return &CorruptError{What: "the data directory", Err: errors.New("raft.db is missing")}
+	}
+	return nil
+}
+
+// openBolt opens the bolt file; doing so walks all its pages, so a broken one is noticed here.
+func openBolt(dir string) (bolt *raftboltdb.BoltStore, err error) {
+	err = guarded("raft.db", func() error {
+		bolt, err = newBolt(dir)
+		return err
+	})
+	return bolt, err
+}
+
+func newBolt(dir string) (*raftboltdb.BoltStore, error) {
 	bolt, err := raftboltdb.New(raftboltdb.Options{
 		Path: filepath.Join(dir, "raft.db"),
 		BoltOptions: &bbolt.Options{
@@ -103,7 +135,7 @@ func openBolt(dir string) (*raftboltdb.BoltStore, error) {
 		return nil, fmt.Errorf("data directory %s is in use by another hoist process: stop that one or choose another directory", dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
+		return nil, corrupted("raft.db", fmt.Errorf("open the log in %s: %w", dir, err))
 	}
 	return bolt, nil
 }

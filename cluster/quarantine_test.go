@@ -1,0 +1,172 @@
+package cluster_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hoistflags/hoist/cluster"
+	"github.com/hoistflags/hoist/fsm"
+)
+
+// damage is something that happens to a data directory while nobody runs on it.
+type damage struct {
+	words string // of the error
+	do    func(t *testing.T, dir string)
+}
+
+func damages() map[string]damage {
+	overwrite := func(name string, at int64, bytes int) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+			require.NoError(t, err)
+			_, err = f.WriteAt(make([]byte, bytes), at)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+		}
+	}
+	return map[string]damage{
+		"the log's head is overwritten": {"raft.db is corrupt", overwrite("raft.db", 0, 2*os.Getpagesize())},
+		"the log's file is cut off": {"raft.db is corrupt", func(t *testing.T, dir string) {
+			require.NoError(t, os.Truncate(filepath.Join(dir, "raft.db"), 3*int64(os.Getpagesize())))
+		}},
+		"the log's file is lost":      {"raft.db is missing", func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, "raft.db"))) }},
+		"the identity is overwritten": {"node.json is corrupt", overwrite("node.json", 0, 10)},
+		"a snapshot does not match its checksum": {"snapshot", func(t *testing.T, dir string) {
+			all, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "state.bin"))
+			require.NoError(t, err)
+			require.NotEmpty(t, all)
+			for _, path := range all {
+				name, err := filepath.Rel(dir, path)
+				require.NoError(t, err)
+				overwrite(name, 20, 4)(t, dir)
+			}
+		}},
+		"the snapshots are lost and the log was cut": {"it begins at entry", func(t *testing.T, dir string) { require.NoError(t, os.RemoveAll(filepath.Join(dir, "snapshots"))) }},
+	}
+}
+
+func TestACorruptNodeComesBackAsANewServer(t *testing.T) {
+	for name, d := range damages() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			members := startMembers(t)
+			victim := members[2]
+			writeSome(t, members[0].node)
+			_, err := victim.node.Snapshot(t.Context())
+			require.NoError(t, err)
+			old := victim.node.Status().NodeID
+			require.NoError(t, victim.node.Close())
+			d.do(t, victim.config.DataDir)
+
+			victim.open(t)
+			require.NotEqual(t, old, victim.node.Status().NodeID, "never under the id it may have voted with")
+			aside, err := filepath.Glob(filepath.Join(victim.config.DataDir, "quarantine-*"))
+			require.NoError(t, err)
+			require.Len(t, aside, 1)
+			receipt, err := members[0].node.Propose(t.Context(), put(t, "after"))
+			require.NoError(t, err)
+			require.Eventually(t, func() bool { return victim.config.Store.State().Index() >= receipt.Revision }, 20*time.Second, 10*time.Millisecond)
+			require.Equal(t, "non-voter", victim.node.Status().Role)
+			for _, m := range members[0].node.Status().Members {
+				require.False(t, m.ID == old && m.Role != "gossip-only", "the old server gave its place up")
+			}
+			require.Eventually(t, func() bool {
+				_, err := os.Stat(filepath.Join(victim.config.DataDir, "rejoin.json"))
+				return os.IsNotExist(err)
+			}, 10*time.Second, 10*time.Millisecond)
+		})
+	}
+}
+
+// Alone it may not decide that its data is worthless, and founding a new cluster would make it so.
+func TestACorruptNodeWithoutOthersKeepsItsDataAndFoundsNothing(t *testing.T) {
+	dir := t.TempDir()
+	open := func() (*cluster.Node, error) {
+		return cluster.Open(t.Context(), cluster.Config{Store: fsm.NewStore(), DataDir: dir, PeerAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", BootstrapExpect: 1, Logger: logger()})
+	}
+	node, err := open()
+	require.NoError(t, err)
+	writeSome(t, node)
+	require.NoError(t, node.Close())
+	require.NoError(t, os.Truncate(filepath.Join(dir, "raft.db"), 3*int64(os.Getpagesize())))
+	_, err = open()
+	var exit *cluster.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, cluster.ExitDisk, exit.Code)
+	require.ErrorContains(t, err, "hoist cluster restore")
+	require.FileExists(t, filepath.Join(dir, "node.json"), "nothing is moved")
+}
+
+func TestACorruptNodeWaitsForAMajorityOfTheOthers(t *testing.T) {
+	members := startMembers(t)
+	writeSome(t, members[0].node)
+	for _, m := range members {
+		require.Eventually(t, func() bool {
+			_, err := os.Stat(filepath.Join(m.config.DataDir, "members.json"))
+			return err == nil
+		}, 10*time.Second, 10*time.Millisecond)
+	}
+	for _, m := range members {
+		require.NoError(t, m.node.Close())
+	}
+	for _, m := range members[1:] {
+		require.NoError(t, os.Truncate(filepath.Join(m.config.DataDir, "raft.db"), 3*int64(os.Getpagesize())))
+	}
+	for _, m := range members {
+		m.open(t)
+	}
+	before := members[0].config.Store.State().Index()
+	require.NotZero(t, before)
+	require.Never(t, func() bool { return members[1].node.Status().Leader != "" }, 3*time.Second, 100*time.Millisecond,
+		"two of three lost their data: they must not found a new cluster, although bootstrap-expect says 3")
+	require.Equal(t, before, members[0].config.Store.State().Index())
+}
+
+// member is a node that can be closed and opened again; it keeps its ports and its directory.
+type member struct {
+	node   *cluster.Node
+	config cluster.Config
+}
+
+// open starts the member with a fresh store.
+func (m *member) open(t *testing.T) {
+	m.config.Store = fsm.NewStore()
+	var err error
+	m.node, err = cluster.Open(t.Context(), m.config)
+	require.NoError(t, err)
+}
+
+// startMembers starts three members over loopback, on disk, whose logs are cut early, and waits for the first write.
+func startMembers(t *testing.T) (members []*member) {
+	var join []string
+	for i := range 3 {
+		m := &member{config: cluster.Config{
+			Logger: logger(), NodeName: fmt.Sprint("n", i+1), DataDir: t.TempDir(), TrailingLogs: 5,
+			PeerAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", BootstrapExpect: 3, Join: join,
+		}}
+		m.open(t)
+		t.Cleanup(func() { require.NoError(t, m.node.Close()) })
+		status := m.node.Status()
+		m.config.PeerAddr, m.config.GossipAddr = status.PeerAddr, status.GossipAddr
+		members = append(members, m)
+		join = []string{status.GossipAddr}
+	}
+	require.Eventually(t, func() bool {
+		_, err := members[0].node.Propose(t.Context(), put(t, "first"))
+		return err == nil
+	}, 30*time.Second, 10*time.Millisecond)
+	return members
+}
+
+// writeSome writes a few flags.
+func writeSome(t *testing.T, n *cluster.Node) {
+	for i := range 20 {
+		_, err := n.Propose(t.Context(), put(t, fmt.Sprint("some-", i)))
+		require.NoError(t, err)
+	}
+}

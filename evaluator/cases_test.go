@@ -78,11 +78,32 @@ func TestCases(t *testing.T) {
 					c.Expect.check(t, result)
 					require.Equal(t, result, edge.Evaluate(c.Flag, context), "from records")
 					require.Equal(t, result, snapshot.Explain(c.Flag, context).Result, "explained")
+					requireOutcome(t, snapshot, c.Flag, context, result)
 					requireNoAllocations(t, func() { snapshot.Evaluate(c.Flag, context) })
 				})
 			}
 		})
 	}
+}
+
+// requireOutcome shows that the shared result is the same and one of those that the flag names.
+func requireOutcome(t testing.TB, s *evaluator.Snapshot, key string, c *evaluator.Context, want evaluator.Result) {
+	t.Helper()
+	flag, _, ok := s.Flag(key)
+	if !ok {
+		return
+	}
+	shared := s.Outcome(flag, c)
+	if flag.Archived() {
+		require.Nil(t, shared)
+		return
+	}
+	require.Contains(t, flag.Outcomes(), shared)
+	require.Same(t, shared, s.Outcome(flag, c))
+	require.Contains(t, []*evaluator.Result{nil, shared}, flag.Constant())
+	got := *shared
+	got.Revision = want.Revision
+	require.Equal(t, want, got)
 }
 
 // recompile builds the snapshot anew from what Follow carries.

@@ -35,6 +35,19 @@ func (s *Snapshot) EvaluateCompiled(f *Compiled, c *Context) (r Result) {
 	return r
 }
 
+// Outcome is EvaluateCompiled without the copy: the flag's own result, which all who get it share and nobody may change.
+// Its Revision is 0. It is nil for an archived flag. Two evaluations that answer alike return one pointer.
+func (s *Snapshot) Outcome(f *Compiled, c *Context) *Result {
+	switch {
+	case f.archived:
+		return nil
+	case f.constant != nil:
+		return f.constant
+	}
+	q := query{snapshot: s, context: c, key: c.keyValue()}
+	return q.decide(f, 0)
+}
+
 // query is one question on its way through the flags it touches. With a trace it is an explanation: the same code
 // takes the same way and leaves notes.
 type query struct {

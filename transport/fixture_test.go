@@ -17,6 +17,7 @@ import (
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
 	"github.com/hoistflags/hoist/transport"
+	"github.com/hoistflags/hoist/transport/lane"
 )
 
 const (
@@ -105,6 +106,11 @@ func (n *node) put(t testing.TB, flag string) fsm.Receipt {
 	t.Helper()
 	f, err := evaluator.DecodeFlag([]byte(flag))
 	require.NoError(t, err)
+	return n.putFlag(t, f)
+}
+
+func (n *node) putFlag(t testing.TB, f *evaluator.Flag) fsm.Receipt {
+	t.Helper()
 	return n.write(t, fsm.PutFlag{Scope: dev, Flag: f})
 }
 
@@ -121,11 +127,14 @@ func serve(t testing.TB, n *node, edit ...func(*transport.Config)) (*httptest.Se
 	web.Config.Protocols = new(http.Protocols)
 	web.Config.Protocols.SetHTTP1(true)
 	web.Config.Protocols.SetUnencryptedHTTP2(true)
+	fast := lane.Listen(web.Listener, lane.Config{Handler: server, Prefix: "/ofrep/v1/evaluate/flags"}) // as Serve does
+	web.Listener = fast
 	web.Start()
 	t.Cleanup(func() {
 		require.NoError(t, server.Close())
 		web.CloseClientConnections()
 		web.Close()
+		require.NoError(t, fast.Shutdown(context.Background()))
 	})
 	return web, server
 }

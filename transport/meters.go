@@ -79,9 +79,9 @@ func (m *meters) reasons(environment string, d door) reasonCounters {
 		return m.evaluations.WithLabelValues(environment, string(r), d.String())
 	}
 	return reasonCounters{
-		static: at(evaluator.ReasonStatic), dflt: at(evaluator.ReasonDefault), match: at(evaluator.ReasonTargetingMatch),
-		split: at(evaluator.ReasonSplit), disabled: at(evaluator.ReasonDisabled),
-		prerequisite: at(evaluator.ReasonPrerequisiteFailed), failed: at(evaluator.ReasonError),
+		countStatic: at(evaluator.ReasonStatic), countDefault: at(evaluator.ReasonDefault), countMatch: at(evaluator.ReasonTargetingMatch),
+		countSplit: at(evaluator.ReasonSplit), countDisabled: at(evaluator.ReasonDisabled),
+		countPrerequisite: at(evaluator.ReasonPrerequisiteFailed), countFailed: at(evaluator.ReasonError),
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	maxSingleBody = 64 << 10
 	maxBulkBody   = 256 << 10
 	agesKept      = 1024
+	chunked       = 2 << 10 // beyond it net/http sends chunks, unless it is told the length
 )
 
 // ofrep serves the OpenFeature Remote Evaluation Protocol 0.3.0. It is written on net/http by hand and for speed: request
@@ -31,6 +32,8 @@ type ofrep struct {
 	stamp  atomic.Pointer[stamp]
 	fixed  fixedHeaders
 	ages   [agesKept][]string // header values of 0 ms, 1 ms, …
+
+	lastSigned atomic.Pointer[signing]
 }
 
 // fixedHeaders are header values that every answer shares; net/http only reads them.
@@ -146,6 +149,9 @@ func (o *ofrep) answer(w http.ResponseWriter, scope fsm.Scope, status int, body 
 	h := w.Header()
 	o.stampHeaders(h, scope)
 	h["Content-Type"] = o.fixed.json
+	if len(body) > chunked {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	if status != http.StatusOK {
 		w.WriteHeader(status)
 	}

@@ -106,28 +106,32 @@ func matches(header []string, tag string) bool {
 func (o *ofrep) appendBulk(j *job, p *place, s *evaluator.Snapshot, v visitor, token streamToken) []byte {
 	revision := s.ScopeRevision(v.client)
 	dst := append(j.out[:0], `{"flags":[`...)
-	comma := false
-	for _, flag := range s.Flags() {
-		if !v.sees(flag) {
-			continue
-		}
-		if comma {
-			dst = append(dst, ',')
-		}
-		comma = true
-		result := v.shown(s.EvaluateCompiled(flag, &j.context))
-		p.count(doorOFREP, flag.Key(), &result)
-		if result.ErrorCode != "" {
-			dst = appendFailure(dst, flag.Key(), result.ErrorCode, evaluationDetail(result))
-			continue
-		}
-		dst = appendEvaluation(dst, flag, &result, revision)
+	if page := p.page(s, v); page != nil {
+		dst = page.append(dst, p, &j.context)
+	} else {
+		dst = appendOneByOne(dst, p, s, v, &j.context)
 	}
 	dst = append(dst, `],"metadata":{"hoist.revision":`...)
 	dst = strconv.AppendUint(dst, revision, 10)
 	dst = append(dst, `},"eventStreams":[{"type":"sse","endpoint":{"requestUri":`...)
-	uri := o.server.cfg.PublicPrefix + ofrepPrefix + streamPath + "?st=" + token.sign(o.key(v.pass, token.scope, s.Epoch())) +
+	uri := o.server.cfg.PublicPrefix + ofrepPrefix + streamPath + "?st=" + o.signed(v, token, s.Epoch()) +
 		"&since=" + s.Epoch() + "." + strconv.FormatUint(revision, 10)
 	dst = evaluator.String(uri).AppendJSON(dst)
 	return append(dst, `},"inactivityDelaySec":120}]}`...)
+}
+
+// signing is a stream token and its signed text. Everybody who asks with one credential within a slot gets the same.
+type signing struct {
+	pass        *pass
+	token       streamToken
+	epoch, text string
+}
+
+func (o *ofrep) signed(v visitor, token streamToken, epoch string) string {
+	if last := o.lastSigned.Load(); last != nil && last.pass == v.pass && last.token == token && last.epoch == epoch {
+		return last.text
+	}
+	made := &signing{v.pass, token, epoch, token.sign(o.key(v.pass, token.scope, epoch))}
+	o.lastSigned.Store(made)
+	return made.text
 }

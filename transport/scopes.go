@@ -16,6 +16,7 @@ type place struct {
 	live   *evaluator.Live
 	counts [doors]reasonCounters
 	cohort *cohorts
+	bulk   [2]bulkPages // for those who see everything, and for cli tokens
 }
 
 // count notes one evaluation of a flag at a door.
@@ -24,32 +25,57 @@ func (p *place) count(d door, flag string, r *evaluator.Result) {
 	p.cohort.count(p.scope, flag, r)
 }
 
+// The counters of a door, by reason.
+const (
+	countStatic = iota
+	countDefault
+	countMatch
+	countSplit
+	countDisabled
+	countPrerequisite
+	countFailed
+	countReasons // their number
+)
+
 // reasonCounters are the counters of one door by reason.
-type reasonCounters struct {
-	static, dflt, match, split, disabled, prerequisite, failed prometheus.Counter
+type reasonCounters [countReasons]prometheus.Counter
+
+// tally counts evaluations by reason before they are added to counters that all requests share.
+type tally [countReasons]int
+
+// counted is the counter that a result belongs to.
+func counted(r evaluator.Reason, code evaluator.ErrorCode) int {
+	if code != "" {
+		return countFailed
+	}
+	switch r {
+	case evaluator.ReasonStatic:
+		return countStatic
+	case evaluator.ReasonDefault:
+		return countDefault
+	case evaluator.ReasonTargetingMatch:
+		return countMatch
+	case evaluator.ReasonSplit:
+		return countSplit
+	case evaluator.ReasonDisabled:
+		return countDisabled
+	case evaluator.ReasonPrerequisiteFailed:
+		return countPrerequisite
+	}
+	return countFailed
 }
 
 // count notes one evaluation.
 func (c *reasonCounters) count(r evaluator.Reason, code evaluator.ErrorCode) {
-	if code != "" {
-		c.failed.Inc()
-		return
-	}
-	switch r {
-	case evaluator.ReasonStatic:
-		c.static.Inc()
-	case evaluator.ReasonDefault:
-		c.dflt.Inc()
-	case evaluator.ReasonTargetingMatch:
-		c.match.Inc()
-	case evaluator.ReasonSplit:
-		c.split.Inc()
-	case evaluator.ReasonDisabled:
-		c.disabled.Inc()
-	case evaluator.ReasonPrerequisiteFailed:
-		c.prerequisite.Inc()
-	default:
-		c.failed.Inc()
+	c[counted(r, code)].Inc()
+}
+
+// add notes many.
+func (c *reasonCounters) add(t *tally) {
+	for i, n := range t {
+		if n > 0 {
+			c[i].Add(float64(n))
+		}
 	}
 }
 

@@ -33,8 +33,9 @@ func (o *ofrep) single(w http.ResponseWriter, r *http.Request, v visitor, key st
 		o.fail(w, scope, http.StatusNotFound, key, evaluator.ErrorFlagNotFound, "there is no such flag")
 		return
 	}
-	result := v.shown(o.evaluate(snapshot, flag, &j.context))
-	p.count(doorOFREP, key, &result)
+	result := o.evaluate(snapshot, flag, &j.context)
+	p.count(doorOFREP, key, &result) // the label tells which rollout it belongs to; clients are not shown it
+	result = v.shown(result)
 	if result.ErrorCode != "" {
 		o.fail(w, scope, http.StatusBadRequest, key, result.ErrorCode, evaluationDetail(result))
 		return

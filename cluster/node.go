@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/cluster/archive"
 )
 
 // Node is one member of a cluster.
@@ -64,6 +65,7 @@ type Node struct {
 
 	saved      uint64 // applied index on disk
 	learning   sync.Mutex
+	ledger     *archive.Archive // nil without a data directory
 	metrics    *metrics
 	collectors []prometheus.Collector
 
@@ -109,6 +111,9 @@ func (n *Node) open() error {
 	}
 	n.goes(n.watchRaft)
 	n.goes(n.keepProgress)
+	if n.ledger != nil {
+		n.goes(n.keepLedger)
+	}
 	n.goes(n.watchSpace)
 	return n.takePart()
 }
@@ -162,6 +167,9 @@ func (n *Node) openStores() (err error) {
 		if n.stores, log, err = openDisk(n.cfg.DataDir, n.cfg.LogStore, n.raftLog); err != nil {
 			return err
 		}
+	}
+	if err := n.openLedger(); err != nil {
+		return err
 	}
 	id, err := loadIdentity(n.stores.Files, log)
 	if err != nil {
@@ -315,6 +323,9 @@ func (n *Node) close() error {
 	}
 	if n.network != nil {
 		errs = append(errs, n.network.Close())
+	}
+	if n.ledger != nil {
+		errs = append(errs, n.closeLedger())
 	}
 	if n.disk != nil && n.machine != nil {
 		errs = append(errs, n.saveProgress())

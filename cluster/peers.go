@@ -214,6 +214,8 @@ func (n *Node) answer(ctx context.Context, kind byte, body []byte) []byte {
 			return nil
 		}
 		return encodeAnswer(packAnswer(n.obey(ctx, o)))
+	case kindLedger:
+		return n.answerLedger(body)
 	}
 	return nil
 }

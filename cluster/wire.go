@@ -25,6 +25,7 @@ const (
 	kindPeers                     // what a peer knows and how far it is
 	kindJoin                      // let me in
 	kindOrder                     // an operator's order to the leader: remove, transfer
+	kindLedger                    // rows of the change log, for one who missed them
 )
 
 const (

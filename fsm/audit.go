@@ -33,10 +33,11 @@ const maxAuditRows = 8192
 // auditTail is the head of the chain and the newest rows. rows is only ever appended to and cut at the front, so
 // states share it.
 type auditTail struct {
-	seq  uint64
-	head digest
-	rows []Audit
-	news []Written // rows that came with the publish that this state came with; they are not saved
+	seq    uint64
+	head   digest
+	rows   []Audit
+	before digest    // hash of the row before the first of rows
+	news   []Written // rows that came with the publish that this state came with; they are not saved
 }
 
 // Written is an audit row with what its change wrote: the canonical JSON of the flag or segment as it is then, nil for a
@@ -53,8 +54,9 @@ func (a *auditTail) write(row Audit, record []byte) {
 	row.Seq = a.seq
 	a.head = chain(a.head, &row)
 	row.Hash = a.head.hex()
-	if len(a.rows) >= maxAuditRows {
-		a.rows = a.rows[len(a.rows)-maxAuditRows+1:]
+	if over := len(a.rows) - maxAuditRows + 1; over > 0 {
+		a.before = mustDigest(a.rows[over-1].Hash)
+		a.rows = a.rows[over:]
 	}
 	a.rows = append(a.rows, row)
 	a.news = append(a.news, Written{row, record})
@@ -76,6 +78,15 @@ func (a *Audit) appendFields(b []byte) []byte {
 		b = appendString(b, s)
 	}
 	return b
+}
+
+// mustDigest is for hashes the law itself wrote.
+func mustDigest(text string) digest {
+	d, err := parseDigest(text)
+	if err != nil {
+		panic("fsm: a row has no hash: " + err.Error())
+	}
+	return d
 }
 
 // Audit returns up to limit rows with Seq > after, oldest first. Rows older than the newest 8,192 are not here any more.
@@ -119,6 +130,9 @@ func (s *State) recordOf(row *Audit) []byte {
 	}
 	return nil
 }
+
+// AuditBefore is the hash of the row before the oldest that the state holds.
+func (s *State) AuditBefore() string { return s.audit.before.hex() }
 
 // AuditHead is the number and hash of the newest row.
 func (s *State) AuditHead() (seq uint64, hash string) { return s.audit.seq, s.audit.head.hex() }

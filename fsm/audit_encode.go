@@ -26,3 +26,21 @@ func readAudit(r *reader) Audit {
 		Tenant: r.string(), Environment: r.string(), Verb: r.string(), Target: r.string(), Before: r.string(), After: r.string(),
 		Reason: r.string(), Approvals: r.string(), Hash: r.string()}
 }
+
+// RecordHash is what a row says of a record in Before and After: its SHA-256, hex.
+func RecordHash(record []byte) string { return digestOf(record).hex() }
+
+// ChainAudit numbers rows from 1 and gives each its hash, for tests of whoever keeps rows.
+func ChainAudit(rows []Written) []Written { return ChainAuditAfter(0, "", rows) }
+
+// ChainAuditAfter is ChainAudit behind the row with that number and hash.
+func ChainAuditAfter(seq uint64, hash string, rows []Written) []Written {
+	tail := auditTail{seq: seq}
+	if head, err := parseDigest(hash); err == nil {
+		tail.head = head
+	}
+	for _, w := range rows {
+		tail.write(w.Audit, w.Record)
+	}
+	return tail.news
+}

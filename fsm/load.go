@@ -181,6 +181,7 @@ func (l *loader) header(r *reader) error {
 	version := r.uvarint()
 	s.now, s.audit.seq = r.varint(), r.uvarint()
 	copy(s.audit.head[:], r.bytes())
+	copy(s.audit.before[:], r.bytes())
 	s.requests.floor, l.full = r.varint(), r.string()
 	if version < LawOldest || version > LawVersion {
 		return fmt.Errorf("the state is under law version %d, this binary knows %d to %d; start another release", version, LawOldest, LawVersion)

@@ -129,7 +129,7 @@ func (s *State) Save(to io.Writer) error {
 
 func (s *State) saveHeader(w *writer) {
 	w.strings(s.epoch, s.clusterID).numbers(s.index, s.term, uint64(s.version)).time(s.now).
-		numbers(s.audit.seq).bytes(s.audit.head[:]).time(s.requests.floor).strings(s.full().hex()).end(recordHeader)
+		numbers(s.audit.seq).bytes(s.audit.head[:]).bytes(s.audit.before[:]).time(s.requests.floor).strings(s.full().hex()).end(recordHeader)
 }
 
 func (s *State) saveRows(w *writer) {

@@ -47,9 +47,10 @@ var house = []room{
 	{folder: "evaluator", foreign: []string{semver, murmur, strictJSON}, pure: true},
 	{folder: "fsm", house: []string{"evaluator"}, foreign: []string{semver, strictJSON}, pure: true},
 	{folder: "fsm/manifest", house: []string{"fsm", "evaluator"}, foreign: []string{yaml, strictJSON}},
-	{folder: "cluster", house: []string{"fsm"}, foreign: []string{
+	{folder: "cluster", house: []string{"fsm", "cluster/archive"}, foreign: []string{
 		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "go.etcd.io/bbolt", "github.com/hashicorp/raft-wal", "github.com/hashicorp/memberlist",
 		"github.com/hashicorp/go-hclog", "github.com/klauspost/compress", prometheus, uuid}},
+	{folder: "cluster/archive", house: []string{"fsm"}},
 	{folder: "cluster/clustertest", house: []string{"cluster", "fsm", "evaluator"}, foreign: []string{
 		"github.com/hashicorp/raft", "github.com/hashicorp/memberlist"}}, // whose transports it replaces
 	{folder: "rollout", house: []string{"fsm", "evaluator"}, foreign: []string{"github.com/expr-lang/expr", "github.com/adhocore/gronx", yaml, strictJSON}},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Evidence is what checkers judge.
@@ -86,12 +87,12 @@ func Check(e Evidence) []Violation {
 	return out
 }
 
-// Prefix is the shortest beginning of the history in which a checker still finds the violation, found by halving. Entries
-// that were applied later are left out as well.
-func Prefix(e Evidence, v Violation) Evidence {
+// Prefix is the shortest beginning of the history in which a checker still finds the violation, found by halving until
+// the deadline. Entries that were applied later are left out as well.
+func Prefix(e Evidence, v Violation, deadline time.Time) Evidence {
 	low, high := int64(0), lastMoment(e.History)
 	shortest := e
-	for low < high {
+	for low < high && time.Now().Before(deadline) {
 		middle := low + (high-low)/2
 		early := e.until(middle)
 		if slices.ContainsFunc(Check(early), func(w Violation) bool { return w.Invariant == v.Invariant }) {

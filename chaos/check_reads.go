@@ -32,7 +32,7 @@ func checkReads(e Evidence, r *replayed) (out []Violation) {
 		}
 		v := view{op.Client, op.Node, op.Epoch}
 		last, before := seen[v]
-		if before && op.Revision < last.Revision && !crashes.explain(op, ops) {
+		if before && op.Revision < last.Revision && !crashes.explain(last, op) {
 			out = append(out, found(Monotonic, op.Return, "client %d read revision %d on %s and later %d", op.Client, last.Revision, op.Node, op.Revision))
 		}
 		if !before || op.Revision >= last.Revision {
@@ -123,23 +123,13 @@ const rememberedAfter = 2 * time.Second
 
 // explain tells whether a crash of the node is the reason why a read went back: what was served only just before the
 // crash may be gone until a leader is heard, what was served earlier may not.
-func (c crashes) explain(op Op, ops []Op) bool {
-	var crash int64
+func (c crashes) explain(before, op Op) bool {
 	for _, at := range c[op.Node] {
-		if at < op.Return {
-			crash = max(crash, at)
+		if at >= before.Call && at <= op.Return && before.Return >= at-int64(rememberedAfter) {
+			return true
 		}
 	}
-	if crash == 0 {
-		return false
-	}
-	for _, earlier := range ops {
-		if earlier.Node == op.Node && earlier.Epoch == op.Epoch && earlier.Outcome == OK && earlier.Input.Kind.Reads() &&
-			earlier.Return < crash-int64(rememberedAfter) && earlier.Revision > op.Revision {
-			return false
-		}
-	}
-	return true
+	return false
 }
 
 // checkFrames: followers hold exactly the state of the revision they are at, and never go back in an epoch.

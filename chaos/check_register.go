@@ -99,7 +99,9 @@ func merged(ops []Op) []Op {
 // settledBy tells whether another attempt says more. An answer of the law settles a request for good; that an attempt did
 // not reach the log says nothing about the ones before it.
 func settledBy(op, again Op) bool {
-	final := func(op Op) bool { return op.Outcome == OK || op.Outcome == Fail && storedCode(fsm.Kind(op.Result.Code)) }
+	final := func(op Op) bool {
+		return op.Outcome == OK || op.Outcome == Fail && storedCode(fsm.Kind(op.Result.Code))
+	}
 	switch {
 	case final(op):
 		return final(again) && again.Return < op.Return

@@ -55,7 +55,7 @@ func (t Trial) settings(chance *rand.Rand) (clustertest.Options, string, int) {
 		o.Nodes, readers, o.Profile, o.SnapshotThreshold, o.TrailingLogs, o.CommitTimeout), readers
 }
 
-// Run plays the trial. It must be called inside a bubble.
+// Run plays the trial. It must be called inside a bubble, and Judge outside of it: a search is bounded by real time.
 func (t Trial) Run(tb testing.TB) *Report {
 	chance := rand.New(rand.NewPCG(t.Seed, 7))
 	options, settings, readers := t.settings(chance)
@@ -84,7 +84,7 @@ func (t Trial) Run(tb testing.TB) *Report {
 	stop()
 	report.Violations = append(Settle(w, h), w.Unlawful()...)
 	report.Violations = append(report.Violations, w.tooManyInstalls()...)
-	report.judge(Evidence{History: h, Dump: w.Dump()})
+	report.Evidence = Evidence{History: h, Dump: w.Dump()}
 	return report
 }
 
@@ -108,17 +108,20 @@ func (t Trial) draw(chance *rand.Rand) []Nemesis {
 // loadFloor is how many operations must be acknowledged per second, or the run proves nothing.
 const loadFloor = 5
 
-func (r *Report) judge(e Evidence) {
-	r.Evidence = e
-	for _, op := range e.History.Ops() {
+// Judge adds what the checkers find.
+func (r *Report) Judge() {
+	for _, op := range r.Evidence.History.Ops() {
 		r.Operations++
 		if op.Outcome == OK {
 			r.Done++
 		}
 	}
-	r.Violations = append(r.Violations, Check(e)...)
+	r.Violations = append(r.Violations, Check(r.Evidence)...)
 	if floor := loadFloor * int(r.Virtual.Seconds()); r.Done < floor {
 		r.Violations = append(r.Violations, Violation{Name: "enough load", Detail: fmt.Sprintf("%d operations were acknowledged, %d are needed", r.Done, floor)})
+	}
+	if frames := len(r.Evidence.History.Frames()); frames < int(r.Virtual.Seconds()/10) {
+		r.Violations = append(r.Violations, Violation{Name: "enough load", Detail: fmt.Sprintf("followers saw %d states only", frames)})
 	}
 }
 

@@ -1,7 +1,9 @@
 package chaos_test
 
 import (
+	"cmp"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +26,11 @@ func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
+// artefacts is where failed runs are stored.
+func artefacts() string {
+	return cmp.Or(os.Getenv("HOIST_SIM_ARTEFACTS"), filepath.Join("..", "chaos-artifacts"))
+}
+
 // Whatever breaks: the recorded history is lawful, and afterwards everything works.
 func TestHistoriesAreLawfulWhateverBreaks(t *testing.T) {
 	first, count := uint64(1), fromEnvironment(t, "HOIST_SIM_SEEDS", 2)
@@ -43,10 +50,17 @@ func TestHistoriesAreLawfulWhateverBreaks(t *testing.T) {
 			trial := chaos.Trial{Seed: seed, Rounds: rounds, On: 5 * time.Second, Off: 5 * time.Second, Nemesis: nemeses}
 			var report *chaos.Report
 			synctest.Test(t, func(t *testing.T) { report = trial.Run(t) })
+			report.Judge()
 			t.Log(report)
+			if len(report.Violations) == 0 {
+				return
+			}
+			dir := filepath.Join(artefacts(), strconv.FormatUint(seed, 10))
+			require.NoError(t, report.Store(dir))
 			for _, v := range report.Violations {
 				t.Error(v)
 			}
+			t.Errorf("everything about it is in %s, beginning with report.txt; repeat it with: %s", dir, trial.Command())
 		})
 	}
 }

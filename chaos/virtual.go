@@ -264,6 +264,9 @@ func (v *Virtual) Remove(ctx context.Context, node string) error {
 		if n == nil {
 			continue
 		}
+		if voters(n) <= fewest {
+			return nil
+		}
 		if err := n.Remove(ctx, node, false); err != nil {
 			return fmt.Errorf("remove %s: %w", node, err)
 		}
@@ -273,6 +276,16 @@ func (v *Virtual) Remove(ctx context.Context, node string) error {
 		return nil
 	}
 	return errors.New("nobody is there to ask")
+}
+
+// voters counts those whom a node knows.
+func voters(n *cluster.Node) (count int) {
+	for _, m := range n.Status().Members {
+		if m.Role == "leader" || m.Role == "voter" {
+			count++
+		}
+	}
+	return count
 }
 
 // Heal implements World.
@@ -317,12 +330,13 @@ func (v *Virtual) Dump() Dump {
 		d.Sightings = append(d.Sightings, Sighting{Node: s.Member, Epoch: s.Epoch, Index: s.Index, Domain: s.Domain, Full: s.Full})
 	}
 	for _, m := range v.cluster.Up() {
-		if v.isGone(m.Name) {
+		node, store := m.Running()
+		if node == nil || v.isGone(m.Name) {
 			continue
 		}
-		s := m.State()
+		s := store.State()
 		seq, head := s.AuditHead()
-		d.Nodes = append(d.Nodes, Standing{Node: m.Name, ServerID: m.Node().Status().NodeID, Epoch: s.Epoch(), Index: s.Index(),
+		d.Nodes = append(d.Nodes, Standing{Node: m.Name, ServerID: node.Status().NodeID, Epoch: s.Epoch(), Index: s.Index(),
 			Domain: s.DomainHash(), Full: s.FullHash(), AuditSeq: seq, AuditHead: head})
 	}
 	return d

@@ -24,7 +24,7 @@ type life struct {
 // begin completes a process whose node has just been started.
 func (v *Virtual) begin(m *clustertest.Member) {
 	node, store := m.Running()
-	server, err := transport.NewCore(transport.Config{Store: store, Node: node})
+	server, err := transport.NewCore(transport.Config{Store: store, Node: node, NoAuth: true})
 	if err != nil {
 		v.t.Errorf("the door of %s: %v", m.Name, err)
 		return

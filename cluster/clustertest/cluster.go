@@ -292,7 +292,11 @@ func (c *Cluster) Leader() *Member {
 	var leader *Member
 	var term uint64
 	for _, m := range c.Up() {
-		if s := m.Node().Status(); s.Role == "leader" && s.Term > term && m.State().EstablishedTerm() == s.Term {
+		node, store := m.Running()
+		if node == nil {
+			continue // it ended meanwhile
+		}
+		if s := node.Status(); s.Role == "leader" && s.Term > term && store.State().EstablishedTerm() == s.Term {
 			leader, term = m, s.Term
 		}
 	}

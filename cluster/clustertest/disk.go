@@ -115,11 +115,16 @@ func (v *view) write(log bool, do func() error) error {
 	}
 	v.disk.mu.Lock()
 	defer v.disk.mu.Unlock()
-	if v.disk.life != v.life {
-		return nil // nobody hears this answer any more: the network is cut too
+	switch {
+	case v.disk.life == v.life:
+		return do()
+	case log: // a voter that is alone must not go on and commit
+		return errCrashed
 	}
-	return do()
+	return nil // nobody hears this answer any more, the network is cut too; an error would make raft panic
 }
+
+var errCrashed = errors.New("clustertest: the process that writes has crashed")
 
 func (v *view) StoreLog(l *raft.Log) error { return v.StoreLogs([]*raft.Log{l}) }
 

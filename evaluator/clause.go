@@ -43,7 +43,8 @@ func hitIf(b bool) state {
 
 // clause is a compiled Clause.
 type clause struct {
-	matcher   matcher // nil for the three operators that do not compare an attribute
+	matcher   matcher  // nil for the three operators that do not compare an attribute
+	texts     *textSet // of matcher, when it is a plain `in`: a string hits if it is one of these
 	by        *selector
 	operator  string
 	attribute string
@@ -100,6 +101,9 @@ func compileClause(from *Clause, names selectors) clause {
 	}
 	c.by = names.of(from.Attribute)
 	c.matcher = newMatcher(from)
+	if in, ok := c.matcher.(*inMatcher); ok && !in.fold {
+		c.texts = in.texts
+	}
 	return c
 }
 

@@ -57,7 +57,7 @@ func (t *textSet) lookup(texts []string, text string) bool {
 		if slot == 0 {
 			return false
 		}
-		if slot>>32 == h>>32 && texts[uint32(slot)-1] == text {
+		if slot>>32 == h>>32 && sameText(texts[uint32(slot)-1], text) {
 			return true
 		}
 	}

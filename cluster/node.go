@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/hoistflags/hoist/fsm"
 	"github.com/hoistflags/hoist/cluster/archive"
+	"github.com/hoistflags/hoist/fsm"
 )
 
 // Node is one member of a cluster.

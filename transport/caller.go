@@ -18,6 +18,8 @@ const (
 	headerTenant      = "X-Tenant-Id"
 	headerUserID      = "X-User-Id"
 	headerUserEmail   = "X-User-Email"
+	headerIdempotency = "Idempotency-Key"
+	headerCorrelation = "X-Correlation-Id"
 )
 
 const (

@@ -52,21 +52,23 @@ type Config struct {
 
 // Server is the public port of a node. It is safe for concurrent use.
 type Server struct {
-	cfg     Config
-	source  source
-	home    *home // nil: requests that name no environment are about the default one
-	http    *http.Server
-	gate    *gate
-	mux     *http.ServeMux
-	asked   map[string]right // of every route, by pattern
-	denials denials
-	scopes  *scopes
-	meters  *meters
-	cohorts *cohorts
-	streams *admission
-	hub     *stream.Hub
-	ofrep   *ofrep
-	logger  *slog.Logger
+	cfg    Config
+	source source
+	home   *home // nil: requests that name no environment are about the default one
+	http   *http.Server
+	gate   *gate
+	mux    *http.ServeMux
+	asked  map[string]right // of every route, by pattern
+	// described makes the OpenAPI document when it is first asked for
+	described func() ([]byte, error)
+	denials   denials
+	scopes    *scopes
+	meters    *meters
+	cohorts   *cohorts
+	streams   *admission
+	hub       *stream.Hub
+	ofrep     *ofrep
+	logger    *slog.Logger
 
 	lanes sync.Mutex
 	fast  []*lane.Listener
@@ -101,6 +103,7 @@ func (s *Server) mount(routes func(*routeTable)) error {
 	var err error
 	s.mux, err = d.done()
 	s.asked = d.routes
+	s.described = sync.OnceValues(s.describeAPI)
 	return err
 }
 

@@ -190,8 +190,14 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Err
 	body = evaluator.String(epoch).AppendJSON(body)
 	body = append(body, `,"revision":`...)
 	body = strconv.AppendUint(body, revision, 10)
-	body = append(appendProblems(body, e.Problems), "}\n"...)
 	h := w.Header()
+	if key := h.Get(headerIdempotency); key != "" {
+		body = append(body, `,"requestId":`...)
+		body = evaluator.String(key).AppendJSON(body)
+	}
+	body = append(appendProblems(body, e.Problems), "}\n"...)
+	h.Set("Hoist-Epoch", epoch)
+	h.Set("Hoist-Revision", strconv.FormatUint(revision, 10))
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	if f.status == http.StatusUnauthorized {
@@ -216,7 +222,7 @@ func appendProblems(body []byte, problems evaluator.Problems) []byte {
 		body = evaluator.String(p.Field).AppendJSON(body)
 		body = append(body, `,"code":`...)
 		body = evaluator.String(p.Code).AppendJSON(body)
-		body = append(body, `,"detail":`...)
+		body = append(body, `,"message":`...)
 		body = append(evaluator.String(p.Message).AppendJSON(body), '}')
 	}
 	if len(problems) > 0 {

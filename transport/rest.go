@@ -119,14 +119,14 @@ func malformedQuery(name, detail string) error {
 // returned, for the retry.
 func conditions(w http.ResponseWriter, r *http.Request) (*hoistv1.WriteOptions, error) {
 	opts := &hoistv1.WriteOptions{Comment: r.Header.Get("Hoist-Comment"), DryRun: r.URL.Query().Get("dryRun") == "true"}
-	key := r.Header.Get("Idempotency-Key")
+	key := r.Header.Get(headerIdempotency)
 	if key == "" {
 		key = fsm.NewRequestID(time.Now().UnixMilli(), uuid.New())
 	}
 	if !presentable(key, maxRequestID) {
-		return nil, &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: "Idempotency-Key", Detail: "must be printable text of at most 64 bytes"}
+		return nil, &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: headerIdempotency, Detail: "must be printable text of at most 64 bytes"}
 	}
-	w.Header().Set("Idempotency-Key", key)
+	w.Header().Set(headerIdempotency, key)
 	sum := sha256.Sum256([]byte(r.Method + "\x00" + r.URL.Path + "\x00" + key))
 	opts.RequestId = "rest-" + hex.EncodeToString(sum[:16])
 	switch match, none := r.Header.Get("If-Match"), r.Header.Get("If-None-Match"); {

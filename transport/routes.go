@@ -32,6 +32,7 @@ func (s *Server) routes(d *routeTable) {
 	d.procedure(hoistv1connect.TokenServiceFollowProcedure, paced(tokens))
 	s.mountRollouts(d)
 	s.mountConfig(d)
+	d.open("GET "+OpenAPIPath, http.HandlerFunc(s.openapi))
 	s.evaluating(d, []string{
 		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
 		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,

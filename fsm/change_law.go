@@ -221,7 +221,7 @@ func (m *changeMove) ready() error {
 	if m.c.Kind != ChangePromotion {
 		return nil
 	}
-	if f := m.d.env.frozen; f != nil {
+	if f := m.d.env.Frozen(); f != nil {
 		return frozenError(m.cmd, f)
 	}
 	return m.fresh()

@@ -89,6 +89,13 @@ func checkBody(c Command) evaluator.Problems {
 		return append(checkTokenID(c.ID), checkText("/reason", c.Reason, maxReason)...)
 	case SettleNotices:
 		return checkSettled(c)
+	case PutBudget:
+		if c.Budget != nil {
+			return c.Budget.Check()
+		}
+		return nil
+	case BudgetMeasured:
+		return checkBudgetMeasured(c)
 	}
 	if problems := checkChange(c); len(problems) > 0 {
 		return problems

@@ -66,6 +66,14 @@ func (d *draft) run(c Command) error {
 		if c.Move == ChangeMoveDue {
 			return d.due(c)
 		}
+	case Freeze:
+		if c.Of == OfTenant || c.Of == OfCluster {
+			return d.freezeWide(c)
+		}
+	case Unfreeze:
+		if c.Of == OfTenant || c.Of == OfCluster {
+			return d.unfreezeWide(c)
+		}
 	}
 	return d.perform(c)
 }
@@ -243,6 +251,10 @@ func (d *draft) do(c Command) error {
 		return d.openPromotion(c)
 	case MoveChange:
 		return d.moveChange(c)
+	case PutBudget:
+		return d.putBudget(c)
+	case BudgetMeasured:
+		return d.budgetMeasured(c)
 	}
 	return &Error{Kind: KindInternal, Op: c.Verb(), Detail: fmt.Sprintf("no law for %T", c)}
 }

@@ -50,6 +50,8 @@ const (
 	typeCreateToken
 	typeRevokeToken
 	typeSettleNotices
+	typePutBudget
+	typeBudgetMeasured
 	typeSwitchSchedule
 )
 
@@ -218,6 +220,10 @@ func numberOf(c Command) uint64 {
 		return typeRevokeToken
 	case SettleNotices:
 		return typeSettleNotices
+	case PutBudget:
+		return typePutBudget
+	case BudgetMeasured:
+		return typeBudgetMeasured
 	case SwitchSchedule:
 		return typeSwitchSchedule
 	}
@@ -284,6 +290,10 @@ func decodeBody(number uint64, body []byte) (Command, error) {
 		return decode[RevokeToken](body)
 	case typeSettleNotices:
 		return decode[SettleNotices](body)
+	case typePutBudget:
+		return decode[PutBudget](body)
+	case typeBudgetMeasured:
+		return decode[BudgetMeasured](body)
 	case typeSwitchSchedule:
 		return decode[SwitchSchedule](body)
 	case typeUnfreeze:

@@ -26,11 +26,12 @@ type Environment struct {
 	rollouts          *evaluator.Index[*Rollout] // by id
 	rolloutOrder      []string                   // ids in the order of their starts
 	liveRollouts      []string                   // those that own a seat, in the same order
-	frozen            *Frozen
-	policy            *Policy                   // nil: nothing was set
-	changes           *evaluator.Index[*Change] // by id
-	changeOrder       []string                  // ids in the order in which they were opened
-	openChanges       []string                  // those that may still happen, in the same order
+	policy            *Policy                    // nil: nothing was set
+	changes           *evaluator.Index[*Change]  // by id
+	changeOrder       []string                   // ids in the order in which they were opened
+	openChanges       []string                   // those that may still happen, in the same order
+	budget            *budgeted
+	freezes           []*Frozen // the one that ends last first
 	declared          sum
 	sorted            *sortedRecords
 }

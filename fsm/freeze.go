@@ -3,115 +3,202 @@ package fsm
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// Frozen says who stopped the rollouts of an environment, why and until when.
+// Frozen says who stopped what, why and until when. Immutable.
 type Frozen struct {
-	Reason string `json:"reason"`
-	By     Actor  `json:"by"`
-	Since  int64  `json:"since"`
-	Until  int64  `json:"until,omitzero"` // leader time; 0: until somebody unfreezes
+	Of     FreezeOf   `json:"of,omitempty"`   // empty: the environment
+	Flag   string     `json:"flag,omitempty"` // with OfFlag
+	Kind   FreezeKind `json:"kind,omitempty"` // empty: an incident
+	Reason string     `json:"reason"`
+	By     Actor      `json:"by"`
+	Since  int64      `json:"since"`
+	Until  int64      `json:"until,omitzero"` // leader time; 0: until somebody unfreezes
 }
 
-// Frozen returns the freeze of the environment; nil when there is none.
-func (e *Environment) Frozen() *Frozen { return e.frozen }
+// FreezeOf is how far a freeze reaches. What covers a tenant or the cluster stands in each environment.
+type FreezeOf string
+
+// The reaches of a freeze.
+const (
+	OfEnvironment FreezeOf = ""
+	OfFlag        FreezeOf = "flag"
+	OfTenant      FreezeOf = "tenant"
+	OfCluster     FreezeOf = "cluster"
+)
+
+// FreezeKind is what a freeze is for.
+type FreezeKind string
+
+// The kinds of freezes. Only a budget makes one of the last kind, and ends it; see Budget.
+const (
+	FreezeIncident FreezeKind = ""
+	FreezeWindow   FreezeKind = "window"
+	FreezeBudget   FreezeKind = "budget"
+)
+
+// Frozen returns the freeze of the whole environment, of several the one that ends last; nil when there is none.
+func (e *Environment) Frozen() *Frozen { return e.FrozenFor("") }
+
+// FrozenFor returns the freeze that covers a flag, of several the one that ends last; nil when there is none.
+func (e *Environment) FrozenFor(flag string) *Frozen {
+	for _, f := range e.freezes {
+		if f.covers(flag) {
+			return f
+		}
+	}
+	return nil
+}
+
+// Freezes lists all that stand here, the one that ends last first. The slice is shared: do not change it.
+func (e *Environment) Freezes() []*Frozen { return e.freezes }
+
+func (f *Frozen) covers(flag string) bool { return f.Of != OfFlag || flag != "" && f.Flag == flag }
+
+// same tells whether two freezes take the same place: a newer one replaces an older one there.
+func (f *Frozen) same(o *Frozen) bool {
+	return f.Of == o.Of && f.Flag == o.Flag && (f.Kind == FreezeBudget) == (o.Kind == FreezeBudget)
+}
+
+func orderFreezes(a, b *Frozen) int {
+	open := func(f *Frozen) int64 { return f.Until - 1 } // 0, no end, comes last in time
+	return cmp.Or(cmp.Compare(uint64(open(b)), uint64(open(a))), cmp.Compare(a.Of, b.Of), cmp.Compare(a.Flag, b.Flag), cmp.Compare(a.Kind, b.Kind))
+}
 
 func frozenError(c Command, f *Frozen) *Error {
 	until := "until somebody unfreezes it"
-	if f.Until > 0 {
+	switch {
+	case f.Kind == FreezeBudget:
+		until = "until its error budget recovers"
+	case f.Until > 0:
 		until = "until " + time.UnixMilli(f.Until).UTC().Format(time.RFC3339)
 	}
 	return &Error{Kind: KindFrozen, Op: c.Verb(), Target: c.target().String(),
-		Detail: fmt.Sprintf("the environment is frozen %s by %s: %s; aborts and kills are free", until, cmp.Or(f.By.ID, f.By.Kind), f.Reason)}
+		Detail: fmt.Sprintf("the %s is frozen %s by %s: %s; aborts and kills are free", f.what(), until, cmp.Or(f.By.ID, f.By.Kind), f.Reason)}
+}
+
+func (f *Frozen) what() string {
+	if f.Of == OfFlag {
+		return fmt.Sprintf("flag %q", f.Flag)
+	}
+	return cmp.Or(string(f.Of), "environment")
 }
 
 func (d *draft) freeze(c Freeze) error {
-	f := &Frozen{Reason: c.Reason, By: d.proposal.Actor, Since: d.state.now}
-	if c.For > 0 {
-		f.Until = d.state.now + int64(c.For)
-	}
-	if old := d.env.frozen; old != nil {
-		f.Since = old.Since
-		if *f == *old {
-			return nil
+	if c.Of == OfFlag {
+		if _, ok := d.env.Flag(c.Flag); !ok {
+			return notFound(c, fmt.Sprintf("there is no flag %q to freeze; check the key and the environment", c.Flag))
 		}
-		d.state.domain.remove(frozenLeaf(d.env, old))
-	} else {
-		d.state.tellFrozen(d.env, f)
 	}
-	d.env.frozen, d.stirred = f, true
-	d.state.thawBy(f)
-	d.state.domain.add(frozenLeaf(d.env, f))
-	d.state.auditEnvironment(d.env, d.proposal, c.Verb(), c.Reason)
+	d.stirred = d.state.freeze(d.env, d.frozen(c), d.proposal, c.Verb())
 	return nil
 }
 
 func (d *draft) unfreeze(c Unfreeze) error {
-	if d.env.frozen == nil {
-		return nil
+	if !c.Expired {
+		d.stirred = d.state.unfreeze(d.env, &Frozen{Of: c.Of, Flag: c.Flag}, d.proposal, c.Verb())
 	}
-	d.state.thaw(d.env, d.state.now, d.proposal)
-	d.stirred = true
-	d.state.auditEnvironment(d.env, d.proposal, c.Verb(), d.proposal.Comment)
 	return nil
 }
 
-// thawExpired ends every freeze whose time is over, at the entry that brings the time.
-func (s *State) thawExpired() {
-	if s.thawAt == 0 || s.now < s.thawAt {
+func (d *draft) frozen(c Freeze) *Frozen {
+	f := &Frozen{Of: c.Of, Flag: c.Flag, Kind: c.Kind, Reason: c.Reason, By: d.proposal.Actor, Since: d.state.now}
+	if c.For > 0 {
+		f.Until = d.state.now + int64(c.For)
+	}
+	return f
+}
+
+// everywhere changes each environment of the tenant, or of all tenants, that alter says it changed.
+func (d *draft) everywhere(tenant string, alter func(e *Environment) bool) {
+	for _, t := range d.state.tenants {
+		for i := 0; i < len(t.environments) && (tenant == "" || t.key == tenant); i++ {
+			if e := t.environments[i].clone(); alter(e) {
+				d.state.replaceEnvironment(e)
+				d.changed = true
+			}
+		}
+	}
+}
+
+func (d *draft) freezeWide(c Freeze) error {
+	f := d.frozen(c)
+	tenant, err := d.wide(c, c.Of, c.Tenant)
+	if err == nil {
+		d.everywhere(tenant, func(e *Environment) bool { return d.state.freeze(e, f, d.proposal, c.Verb()) })
+	}
+	return err
+}
+
+func (d *draft) unfreezeWide(c Unfreeze) error {
+	tenant, err := d.wide(c, c.Of, c.Tenant)
+	if err == nil {
+		d.everywhere(tenant, func(e *Environment) bool { return d.state.unfreeze(e, &Frozen{Of: c.Of}, d.proposal, c.Verb()) })
+	}
+	return err
+}
+
+// wide names the tenant whose environments are meant; empty for all.
+func (d *draft) wide(c Command, of FreezeOf, tenant string) (string, error) {
+	if of == OfCluster {
+		return "", nil
+	}
+	if _, ok := d.state.tenantAt(tenant); !ok {
+		return "", notFound(c, fmt.Sprintf("there is no tenant %q", tenant))
+	}
+	return tenant, nil
+}
+
+// freeze puts a freeze into an environment that is still private. It reports whether that changed anything.
+func (s *State) freeze(e *Environment, f *Frozen, p *Proposal, verb string) bool {
+	at := slices.IndexFunc(e.freezes, f.same)
+	list := slices.Clone(e.freezes)
+	if at < 0 {
+		s.tellFrozen(e, f)
+	} else {
+		old, next := list[at], *f
+		next.Since = old.Since
+		if next == *old {
+			return false
+		}
+		f = &next
+		s.domain.remove(frozenLeaf(e, old))
+		list = slices.Delete(list, at, at+1)
+	}
+	list = append(list, f)
+	slices.SortFunc(list, orderFreezes)
+	e.freezes = list
+	s.thawBy(f)
+	s.domain.add(frozenLeaf(e, f))
+	s.auditEnvironment(e, p, verb, f.Reason)
+	return true
+}
+
+// unfreeze ends the freeze that takes the place of like.
+func (s *State) unfreeze(e *Environment, like *Frozen, p *Proposal, verb string) bool {
+	at := slices.IndexFunc(e.freezes, like.same)
+	if at < 0 {
+		return false
+	}
+	s.thaw(e, e.freezes[at], s.now, p)
+	s.auditEnvironment(e, p, verb, p.Comment)
+	return true
+}
+
+// inherit gives a new environment the freezes that cover it because they cover its tenant or the cluster.
+func (s *State) inherit(e *Environment, from []*Environment, of ...FreezeOf) {
+	if len(from) == 0 {
 		return
 	}
-	s.thawAt = 0
-	for _, t := range s.tenants {
-		for _, old := range t.environments {
-			f := old.frozen
-			if f == nil || f.Until == 0 {
-				continue
-			}
-			if s.now < f.Until {
-				s.thawBy(f)
-				continue
-			}
-			e := old.clone()
-			p := &Proposal{Actor: Actor{Kind: ActorSystem, ID: "clock"}}
-			end := e.frozen.Until
-			s.thaw(e, end, p)
-			s.auditEnvironment(e, p, verbUnfreeze, "its time was over")
-			s.replaceEnvironment(e)
+	for _, f := range from[0].freezes {
+		if slices.Contains(of, f.Of) {
+			e.freezes = append(slices.Clip(e.freezes), f)
+			s.domain.add(frozenLeaf(e, f))
 		}
 	}
 }
-
-// thawBy remembers the earliest end, so that an entry need not look at every environment.
-func (s *State) thawBy(f *Frozen) {
-	if f.Until > 0 && (s.thawAt == 0 || f.Until < s.thawAt) {
-		s.thawAt = f.Until
-	}
-}
-
-// thaw ends the freeze of an environment that is still private. Every hold whose clock ran into the freeze ends later
-// by the time it was frozen, and each such rollout has one event about it.
-func (s *State) thaw(e *Environment, end int64, p *Proposal) {
-	f := e.frozen
-	s.domain.remove(frozenLeaf(e, f))
-	e.frozen = nil
-	for _, old := range e.LiveRollouts() {
-		if old.Phase == PhasePaused && old.Reason != ReasonNoData || old.HoldEnd == 0 || old.ClockFrom >= end || old.HoldEnd <= f.Since {
-			continue
-		}
-		r := *old
-		shift := end - max(f.Since, old.ClockFrom)
-		r.HoldEnd += shift
-		s.noteAndTell(e, &r, Event{Kind: EventCatchUp, Move: MoveThaw, Revision: s.index, At: s.now, Actor: p.Actor, Attempt: r.Attempt, Step: r.Step,
-			From: r.Step, Weight: r.Weight, Phase: r.Phase, Pause: r.Reason,
-			Why: fmt.Sprintf("the environment was frozen (%s); the hold ends %s later", f.Reason, Duration(shift))})
-		s.putRollout(e, old, &r)
-	}
-}
-
-// MoveThaw is not a move of anybody: the end of a freeze makes it.
-const MoveThaw Move = "thaw"
 
 func (s *State) auditEnvironment(e *Environment, p *Proposal, verb, reason string) {
 	s.audit.append(Audit{Index: s.index, At: s.now, Actor: p.Actor, RequestID: p.RequestID, Correlation: p.Correlation, Tenant: e.tenant, Environment: e.key,
@@ -119,5 +206,5 @@ func (s *State) auditEnvironment(e *Environment, p *Proposal, verb, reason strin
 }
 
 func frozenLeaf(e *Environment, f *Frozen) sum {
-	return newLeaf(leafFreeze, e.tenant, e.key, f.Reason).numbers(uint64(f.Until)).actor(f.By).sum()
+	return newLeaf(leafFreeze, e.tenant, e.key, f.Reason, string(f.Of), f.Flag, string(f.Kind)).numbers(uint64(f.Until)).actor(f.By).sum()
 }

@@ -64,6 +64,7 @@ const (
 	leafStanding    leafKind = 'p' // what stood beside a flag from a revision on
 	leafReceiver    leafKind = 'w'
 	leafNotice      leafKind = 'n'
+	leafBudget      leafKind = 'b'
 )
 
 // leaf collects one path with what stands there. Every part is length-prefixed, so no two paths run into each other.

@@ -151,6 +151,8 @@ func (l *loader) take(kind byte, r *reader) error {
 	case recordStage:
 		l.closeEnvironment()
 		return l.stage(r)
+	case recordBudget:
+		return l.budget(r)
 	case recordOutbox:
 		l.state.outbox.seq = r.uvarint()
 	case recordReceiver:
@@ -169,7 +171,7 @@ func (l *loader) take(kind byte, r *reader) error {
 // ofEnvironment tells which records belong to the environment before them.
 func ofEnvironment(kind byte) bool {
 	switch kind {
-	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordGrave, recordTombstone, recordRollout, recordFreeze, recordPolicy, recordChange:
+	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordGrave, recordTombstone, recordRollout, recordFreeze, recordBudget, recordPolicy, recordChange:
 		return true
 	}
 	return false

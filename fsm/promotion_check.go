@@ -57,7 +57,7 @@ func (m *changeMove) validate() error {
 
 // look finds what keeps a promotion from happening, and what people should know before they agree.
 func (m *changeMove) look(p *passage) {
-	if f := m.d.env.frozen; f != nil {
+	if f := m.d.env.Frozen(); f != nil {
 		p.find(SeverityWarning, "freeze", "", "", "%s is frozen (%s): the promotion waits until that ends", p.target.key, f.Reason)
 	}
 	if g := m.d.governance(); !slices.Contains(g.AllowFrom, p.source.key) {

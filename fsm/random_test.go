@@ -45,9 +45,10 @@ func drawCommand(t *rapid.T, depth int) fsm.Command {
 func drawRollout(t *rapid.T, n *node) fsm.Command {
 	switch rapid.IntRange(0, 5).Draw(t, "rollout") {
 	case 0:
-		return fsm.Freeze{Scope: dev, Reason: "r", For: fsm.Duration(rapid.SampledFrom([]int64{0, 50_000}).Draw(t, "for"))}
+		of := rapid.SampledFrom([]fsm.FreezeOf{"", fsm.OfTenant, fsm.OfCluster}).Draw(t, "of")
+		return fsm.Freeze{Scope: dev, Of: of, Reason: "r", For: fsm.Duration(rapid.SampledFrom([]int64{0, 50_000}).Draw(t, "for"))}
 	case 1:
-		return fsm.Unfreeze{Scope: dev}
+		return fsm.Unfreeze{Scope: dev, Of: rapid.SampledFrom([]fsm.FreezeOf{"", fsm.OfTenant, fsm.OfCluster}).Draw(t, "of")}
 	case 2:
 		return fsm.KillRollouts{Scope: dev}
 	case 3:

@@ -257,7 +257,7 @@ func rolloutOf(x Exposure) (string, bool) { return strings.CutPrefix(x.Owner, Ow
 func (s *State) Moving() (out []*Environment) {
 	for _, t := range s.tenants {
 		for _, e := range t.environments {
-			if len(e.liveRollouts) > 0 || e.frozen != nil || e.exposures.Len() > 0 {
+			if len(e.liveRollouts) > 0 || len(e.freezes) > 0 || e.budget != nil || e.exposures.Len() > 0 {
 				out = append(out, e)
 			}
 		}

@@ -30,16 +30,23 @@ type (
 	Measured struct {
 		Rollouts []RolloutMeasured `json:"rollouts"`
 	}
-	// Freeze stops every start, advance and landing of an environment; rollbacks and aborts stay free. Freezing what is
-	// frozen changes who, why and how long.
+	// Freeze stops every start, advance and landing of a flag, an environment, a tenant or the cluster; rollbacks and
+	// aborts stay free. Freezing what is frozen changes who, why and how long.
 	Freeze struct {
 		Scope
-		Reason string   `json:"reason"`
-		For    Duration `json:"for,omitzero"` // 0: until somebody unfreezes
+		Of     FreezeOf   `json:"of,omitempty"`
+		Flag   string     `json:"flag,omitempty"` // with OfFlag
+		Kind   FreezeKind `json:"kind,omitempty"` // incident or window
+		Reason string     `json:"reason"`
+		For    Duration   `json:"for,omitzero"` // 0: until somebody unfreezes
 	}
-	// Unfreeze ends a freeze. Every hold of the environment ends later by the time it was frozen.
+	// Unfreeze ends a freeze of that reach. Every hold that it covered ends later by the time it was frozen. Expired ends
+	// nothing whose time is not over: the entry only brings the time.
 	Unfreeze struct {
 		Scope
+		Of      FreezeOf `json:"of,omitempty"`
+		Flag    string   `json:"flag,omitempty"`
+		Expired bool     `json:"expired,omitzero"`
 	}
 	// KillRollouts takes every rollout of an environment away and with them every exposure but the kill switches', so
 	// that each flag serves its declaration.
@@ -114,8 +121,15 @@ const (
 	verbStartRollout = "rollout.start"
 	verbMeasured     = "rollout.measured"
 	verbKillRollouts = "rollout.kill-all"
-	verbFreeze       = "environment.freeze"
-	verbUnfreeze     = "environment.unfreeze"
+
+	verbFreeze          = "environment.freeze"
+	verbUnfreeze        = "environment.unfreeze"
+	verbFreezeFlag      = "flag.freeze"
+	verbUnfreezeFlag    = "flag.unfreeze"
+	verbFreezeTenant    = "tenant.freeze"
+	verbUnfreezeTenant  = "tenant.unfreeze"
+	verbFreezeCluster   = "cluster.freeze"
+	verbUnfreezeCluster = "cluster.unfreeze"
 )
 
 // Verb names the change for audit rows and rights.
@@ -128,10 +142,30 @@ func (c MoveRollout) Verb() string { return "rollout." + string(c.Move) }
 func (Measured) Verb() string { return verbMeasured }
 
 // Verb names the change for audit rows and rights.
-func (Freeze) Verb() string { return verbFreeze }
+func (c Freeze) Verb() string {
+	switch c.Of {
+	case OfFlag:
+		return verbFreezeFlag
+	case OfTenant:
+		return verbFreezeTenant
+	case OfCluster:
+		return verbFreezeCluster
+	}
+	return verbFreeze
+}
 
 // Verb names the change for audit rows and rights.
-func (Unfreeze) Verb() string { return verbUnfreeze }
+func (c Unfreeze) Verb() string {
+	switch c.Of {
+	case OfFlag:
+		return verbUnfreezeFlag
+	case OfTenant:
+		return verbUnfreezeTenant
+	case OfCluster:
+		return verbUnfreezeCluster
+	}
+	return verbUnfreeze
+}
 
 // Verb names the change for audit rows and rights.
 func (KillRollouts) Verb() string { return verbKillRollouts }
@@ -144,9 +178,35 @@ func (c StartRollout) target() Target {
 }
 func (c MoveRollout) target() Target  { return c.object(ObjectRollout, c.ID) }
 func (c Measured) target() Target     { return Target{} }
-func (c Freeze) target() Target       { return c.object(ObjectEnvironment, c.Environment) }
-func (c Unfreeze) target() Target     { return c.object(ObjectEnvironment, c.Environment) }
+func (c Freeze) target() Target       { return c.frozen(c.Of, c.Flag) }
+func (c Unfreeze) target() Target     { return c.frozen(c.Of, c.Flag) }
 func (c KillRollouts) target() Target { return c.object(ObjectEnvironment, c.Environment) }
+
+// frozen is what a freeze of a reach touches.
+func (s Scope) frozen(of FreezeOf, flag string) Target {
+	switch of {
+	case OfFlag:
+		return s.object(ObjectFlag, flag)
+	case OfTenant:
+		return Target{Tenant: s.Tenant, Object: ObjectTenant, Key: s.Tenant}
+	case OfCluster:
+		return Target{}
+	}
+	return s.object(ObjectEnvironment, s.Environment)
+}
+
+func checkReach(of FreezeOf, flag string) evaluator.Problems {
+	switch of {
+	case OfFlag:
+		return checkKey("/flag", flag)
+	case OfEnvironment, OfTenant, OfCluster:
+		if flag != "" {
+			return problem("/flag", "freeze.flag", "only a freeze of a flag names one")
+		}
+		return nil
+	}
+	return problem("/of", "freeze.of", fmt.Sprintf("%q is no reach: flag, tenant, cluster, or nothing for the environment", of))
+}
 
 // checkRollout is Check for the commands of this file.
 func checkRollout(c Command) evaluator.Problems {
@@ -174,7 +234,12 @@ func checkRollout(c Command) evaluator.Problems {
 		if c.Reason == "" {
 			return problem("/reason", "command.required", "say why, for those who meet the freeze")
 		}
-		return checkText("/reason", c.Reason, maxReason)
+		if c.Kind != FreezeIncident && c.Kind != FreezeWindow {
+			return problem("/kind", "freeze.kind", fmt.Sprintf("%q is not window; an incident needs no kind, and budgets freeze by themselves", c.Kind))
+		}
+		return append(checkReach(c.Of, c.Flag), checkText("/reason", c.Reason, maxReason)...)
+	case Unfreeze:
+		return checkReach(c.Of, c.Flag)
 	case KillRollouts:
 		return checkText("/reason", c.Reason, maxReason)
 	}

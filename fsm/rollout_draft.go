@@ -14,8 +14,8 @@ import (
 const maxEndedRollouts = 1000
 
 func (d *draft) startRollout(c StartRollout) error {
-	if d.env.frozen != nil {
-		return frozenError(c, d.env.frozen)
+	if f := d.env.FrozenFor(c.Plan.Flag); f != nil {
+		return frozenError(c, f)
 	}
 	stable, err := d.seatFor(c, c.Plan)
 	if err != nil || stable == c.Plan.Target.Variant {

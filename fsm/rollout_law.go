@@ -20,7 +20,7 @@ func (d *draft) moveRollout(c MoveRollout) error {
 	if !old.allows(c.Move) {
 		return illegal(c, old, "")
 	}
-	if f := d.env.frozen; f != nil && c.Move.blockedByFreeze() {
+	if f := d.env.FrozenFor(old.Flag); f != nil && c.Move.blockedByFreeze() {
 		return frozenError(c, f)
 	}
 	m := d.begin(c, old)

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/go-json-experiment/json"
@@ -12,8 +14,11 @@ func (e *Environment) saveRollouts(w *writer) {
 		r, _ := e.rollouts.Get(id)
 		w.bytes(r.plan.record).bytes(mustEncode(r)).bytes(mustEncode(r.events)).bytes(r.head[:]).end(recordRollout)
 	}
-	if e.frozen != nil {
-		w.bytes(mustEncode(e.frozen)).end(recordFreeze)
+	if e.budget != nil {
+		w.bytes(mustEncode(e.budget)).end(recordBudget)
+	}
+	for _, f := range e.freezes {
+		w.bytes(mustEncode(f)).end(recordFreeze)
 	}
 }
 
@@ -48,8 +53,18 @@ func (l *loader) freeze(r *reader) error {
 	if err := json.Unmarshal(r.bytes(), f, json.RejectUnknownMembers(true)); err != nil {
 		return fmt.Errorf("a freeze: %w", err)
 	}
-	l.env.frozen = f
+	l.env.freezes = append(l.env.freezes, f)
 	l.state.thawBy(f)
 	l.state.domain.add(frozenLeaf(l.env, f))
+	return nil
+}
+
+func (l *loader) budget(r *reader) error {
+	b := &budgeted{}
+	if err := json.Unmarshal(r.bytes(), b, json.RejectUnknownMembers(true)); err != nil || b.Budget == nil {
+		return fmt.Errorf("a budget: %w", cmp.Or(err, errors.New("there is none")))
+	}
+	l.env.budget = b
+	l.state.rest.add(budgetLeaf(l.env, b))
 	return nil
 }

@@ -79,8 +79,8 @@ func (m *move) pause(why Reason) {
 	m.event.Kind = EventPaused
 	if m.r.Phase != PhasePaused || m.r.Reason == ReasonNoData { // until now its clock ran, unless a freeze had stopped it
 		m.r.PausedAt = m.now()
-		if f := m.d.env.frozen; f != nil {
-			m.r.PausedAt = max(f.Since, m.r.ClockFrom)
+		if since := m.d.env.frozenSince(m.r.Flag); since > 0 {
+			m.r.PausedAt = max(since, m.r.ClockFrom)
 		}
 	}
 	m.r.Phase, m.r.Reason = PhasePaused, why

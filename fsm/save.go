@@ -42,6 +42,7 @@ const (
 	recordNotice // belongs to the receiver before it
 	recordPolicy
 	recordChange
+	recordBudget
 )
 
 // writer counts and checksums what it writes; the first error stays.

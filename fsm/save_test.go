@@ -117,6 +117,12 @@ func sampleLog(t *testing.T) *node {
 	n.now += 3_600_000
 	require.NoError(t, n.apply(&fsm.Proposal{Actor: system, Command: n.encode(fsm.MoveSchedule{Scope: dev, Flag: "payments"})}).Err)
 	n.do(fsm.Freeze{Scope: dev, Reason: "sample again"})
+	n.do(fsm.Freeze{Scope: dev, Of: fsm.OfCluster, Kind: fsm.FreezeWindow, Reason: "sample everywhere", For: 1000})
+	n.do(fsm.Unfreeze{Scope: dev, Of: fsm.OfCluster})
+	n.do(fsm.Freeze{Scope: fsm.Scope{Tenant: "acme", Environment: "qa"}, Of: fsm.OfTenant, Reason: "sample of a tenant"})
+	of := n.do(fsm.PutBudget{Scope: dev, Budget: budget()}).Revision
+	require.NoError(t, n.burn(of, fsm.Burn{Tier: fsm.BurnExhausted, Numbers: "sample"}).Err)
+	require.NoError(t, n.burn(of, fsm.Burn{Tier: fsm.BurnPage, Numbers: "sample", Long: 3_600_000}).Err)
 	n.do(fsm.Unfreeze{Scope: dev})
 	heard := told(t, `[{"setWeight":5},{"hold":{}}]`)
 	heard.Name, heard.Flag = "heard", "g"

@@ -30,8 +30,8 @@ func (d *draft) putSchedule(c PutSchedule) error {
 	if at >= 0 && t.exposures[at].Schedule.Equal(s) {
 		return nil
 	}
-	if d.env.frozen != nil {
-		return frozenError(c, d.env.frozen)
+	if f := d.env.FrozenFor(s.Flag); f != nil {
+		return frozenError(c, f)
 	}
 	if err := d.seatFreeBut(c, s.Flag, s.Seat(), s.owner()); err != nil {
 		return err
@@ -44,8 +44,8 @@ func (d *draft) putSchedule(c PutSchedule) error {
 // makeSchedule adds one that people ask for. It waits beside the flag until its time comes.
 func (d *draft) makeSchedule(c PutSchedule, t *touch) error {
 	s := *c.Schedule
-	if d.env.frozen != nil {
-		return frozenError(c, d.env.frozen)
+	if f := d.env.FrozenFor(s.Flag); f != nil {
+		return frozenError(c, f)
 	}
 	if problems := d.unfit(&s, t); len(problems) > 0 {
 		return &Error{Kind: KindInvalid, Op: c.Verb(), Target: c.target().String(), Problems: problems,
@@ -234,7 +234,7 @@ func (d *draft) switchSchedule(c SwitchSchedule) error {
 	list := slices.Clone(t.exposures)
 	list[at] = d.place(x.Schedule, p, x.By)
 	t.expose(c, "", list)
-	if c.Running && d.env.frozen == nil && x.Schedule.Cron == "" {
+	if c.Running && d.env.FrozenFor(c.Flag) == nil && x.Schedule.Cron == "" {
 		return d.advance(t, at)
 	}
 	return nil

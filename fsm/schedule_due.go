@@ -79,7 +79,7 @@ func (due DueSchedule) Command(scope Scope) MoveSchedule {
 	return MoveSchedule{Scope: scope, Flag: due.Flag, Rule: due.Schedule.Rule, ID: due.Schedule.ID, Due: due.Progress.Next}
 }
 
-// NextSchedule is the schedule of the environment that goes on first; ok is false when none does. The caller compares At
+// NextSchedule is the schedule of the environment that goes on first; ok is false when none does. Those of frozen flags wait. The caller compares At
 // with the leader's time and proposes MoveSchedule.
 func (e *Environment) NextSchedule() (next DueSchedule, ok bool) {
 	e.exposures.All(func(_ string, list []Exposure, _ uint64) bool {
@@ -88,7 +88,7 @@ func (e *Environment) NextSchedule() (next DueSchedule, ok bool) {
 				continue
 			}
 			text, unknown := x.next()
-			if text == "" && !unknown {
+			if text == "" && !unknown || text != "" && e.FrozenFor(x.Flag) != nil { // whoever unfreezes changes the state, and that wakes
 				continue
 			}
 			found := DueSchedule{Flag: x.Flag, Schedule: x.Schedule, Progress: x.Progress}

@@ -17,8 +17,8 @@ func (d *draft) moveSchedule(c MoveSchedule) error {
 	switch {
 	case x.Progress.State != "" || x.Progress.Over:
 		return nil
-	case d.env.frozen != nil && !(x.Schedule.Cron != "" && c.At == ""):
-		return frozenError(c, d.env.frozen)
+	case d.env.FrozenFor(c.Flag) != nil && !(x.Schedule.Cron != "" && c.At == ""):
+		return frozenError(c, d.env.FrozenFor(c.Flag))
 	case x.Schedule.Cron != "":
 		return d.recur(c, t, at)
 	}

@@ -71,6 +71,10 @@ func (d *draft) createEnvironment(c CreateEnvironment) error {
 func (s *State) addEnvironment(at int, e *Environment) {
 	owner := *s.tenants[at]
 	s.domain.remove(orderLeaf(&owner))
+	s.inherit(e, owner.environments, OfTenant, OfCluster)
+	if first, ok := s.tenantAt(DefaultTenant); ok && len(owner.environments) == 0 {
+		s.inherit(e, s.tenants[first].environments, OfCluster)
+	}
 	owner.environments = append(slices.Clip(owner.environments), e)
 	s.tenants = slices.Clone(s.tenants)
 	s.tenants[at] = &owner

@@ -10,7 +10,8 @@ import (
 
 // Gates is what stands in the way of a rollout besides itself.
 type Gates struct {
-	Frozen *fsm.Frozen // of its environment; nil: not frozen
+	Frozen *fsm.Frozen // what covers its flag; nil: not frozen
+	Burn   fsm.Burn    // of its environment's error budget
 }
 
 // Decision is what to do now. An empty Move means: nothing until Wake.
@@ -25,7 +26,7 @@ type Decision struct {
 
 // Condition is what keeps a rollout from going on and clears by itself.
 type Condition struct {
-	Name string // ProviderDown, Frozen, EvidenceMissing, Stalled
+	Name string // ProviderDown, Frozen, BudgetBurning, EvidenceMissing, Stalled
 	Why  string
 }
 
@@ -33,6 +34,7 @@ type Condition struct {
 const (
 	ProviderDown    = "ProviderDown"
 	Frozen          = "Frozen"
+	BudgetBurning   = "BudgetBurning"
 	EvidenceMissing = "EvidenceMissing"
 	Stalled         = "Stalled"
 )
@@ -88,7 +90,10 @@ func (c *choice) observe() {
 	if f := c.frozen(); f != nil {
 		c.add(Frozen, "by %s: %s", name(f.By), f.Reason)
 	}
-	if r.Phase == fsm.PhasePaused || c.frozen() != nil {
+	if c.burning() {
+		c.add(BudgetBurning, "%s", c.gates.Burn.Numbers)
+	}
+	if r.Phase == fsm.PhasePaused || c.frozen() != nil || c.burning() {
 		return
 	}
 	if s := r.Current(); s != nil && s.Hold != nil && r.StepDone(c.now) {
@@ -122,6 +127,19 @@ func (c *choice) frozen() *fsm.Frozen {
 	return nil
 }
 
+// burning tells whether the error budget is spent so fast that nothing may advance.
+func (c *choice) burning() bool {
+	return c.gates.Burn.Tier == fsm.BurnPage || c.gates.Burn.Tier == fsm.BurnExhausted
+}
+
+// blamed tells whether a burning budget is held against this rollout: its audience grew inside the window that burns,
+// and no numbers of its own can say that it was somebody else.
+func (c *choice) blamed() bool {
+	b, r := c.gates.Burn, c.r
+	return c.burning() && b.Long > 0 && r.RaisedAt > 0 && b.At-r.RaisedAt < int64(b.Long) && r.RaisedAt <= b.At &&
+		(len(r.Plan().Gates()) == 0 || r.Weight == fsm.All)
+}
+
 // run finds a run that decides about the rollout now, in one of the phases.
 func (c *choice) run(phases ...fsm.RunPhase) (*fsm.Run, *fsm.MetricState) {
 	for _, kind := range []fsm.RunKind{fsm.RunInline, fsm.RunBackground} {
@@ -146,6 +164,10 @@ func (c *choice) run(phases ...fsm.RunPhase) (*fsm.Run, *fsm.MetricState) {
 // failed is D2: what failed goes back, in any phase.
 func (c *choice) failed() (Decision, bool) {
 	run, m := c.run(fsm.RunFailed, fsm.RunError)
+	if run == nil && c.blamed() {
+		return Decision{Move: fsm.MoveRollback, Rule: "D2", Why: "the error budget burns since its last raise, and nothing tells its users from the others: " +
+			c.gates.Burn.Numbers}, true
+	}
 	if run == nil {
 		return Decision{}, false
 	}
@@ -258,6 +280,9 @@ func (c *choice) waiting() (Decision, bool) {
 // blocked is D6.
 func (c *choice) blocked() (Decision, bool) {
 	f := c.frozen()
+	if f == nil && c.burning() && c.r.StepDone(c.now) {
+		return Decision{Rule: "D6", Why: "the error budget of its environment burns: " + c.gates.Burn.Numbers, Wake: c.measure()}, true
+	}
 	if f == nil {
 		return Decision{}, false
 	}

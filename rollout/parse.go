@@ -35,6 +35,22 @@ func ParsePlan(document []byte) (*fsm.Plan, error) {
 	return plan, nil
 }
 
+// ParseBudget reads an error budget in YAML or JSON, strictly. Errors are evaluator.Problems.
+func ParseBudget(document []byte) (*fsm.Budget, error) {
+	data, err := toJSON(document)
+	if err != nil {
+		return nil, err
+	}
+	budget := &fsm.Budget{}
+	if err := json.Unmarshal(data, budget, json.RejectUnknownMembers(true)); err != nil {
+		return nil, decodeProblem(err)
+	}
+	if problems := budget.Check(); len(problems) > 0 {
+		return nil, problems
+	}
+	return budget, nil
+}
+
 // toJSON gives the one form that is decoded. JSON is YAML, so nobody has to say which it is.
 func toJSON(document []byte) ([]byte, error) {
 	var value any
@@ -42,7 +58,7 @@ func toJSON(document []byte) ([]byte, error) {
 		return nil, evaluator.Problems{{Field: "/", Code: "decode.yaml", Message: err.Error()}}
 	}
 	if _, ok := value.(map[string]any); !ok {
-		return nil, evaluator.Problems{{Field: "/", Code: "decode.yaml", Message: "a plan is a mapping that begins with kind: " + fsm.PlanKind}}
+		return nil, evaluator.Problems{{Field: "/", Code: "decode.yaml", Message: "this is no mapping of fields; a plan begins with kind: " + fsm.PlanKind}}
 	}
 	data, err := stdjson.Marshal(value)
 	if err != nil {

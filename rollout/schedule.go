@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hoistflags/hoist/fsm"
@@ -14,13 +15,13 @@ import (
 // revision of an environment tells whether there is anything new, so that a quiet one costs a look-up.
 func (s *survey) schedules(now time.Time, env *fsm.Environment) time.Time {
 	at := place{tenant: env.Tenant(), environment: env.Key()}
-	if was, ok := s.scheduled[at]; ok && was.revision == env.Revision() && was.frozen == env.Frozen() && now.Before(was.wake) {
+	if was, ok := s.scheduled[at]; ok && was.revision == env.Revision() && slices.Equal(was.freezes, env.Freezes()) && now.Before(was.wake) {
 		return was.wake
 	}
 	wake := now.Add(idle)
 	due, ok := env.NextSchedule()
 	switch {
-	case !ok || env.Frozen() != nil && !due.At.IsZero(): // whoever unfreezes changes the state, and that wakes
+	case !ok:
 	case now.Before(due.At):
 		wake = sooner(wake, due.At)
 	default:
@@ -29,7 +30,7 @@ func (s *survey) schedules(now time.Time, env *fsm.Environment) time.Time {
 			wake = now.Add(retryAfter)
 		}
 	}
-	s.scheduled[at] = remembered{env.Revision(), env.Frozen(), wake}
+	s.scheduled[at] = remembered{revision: env.Revision(), freezes: env.Freezes(), wake: wake}
 	return wake
 }
 

@@ -24,16 +24,22 @@ type survey struct {
 	pending   []answer
 	lastSent  time.Time
 	outbox    *outbox
-	working   sync.WaitGroup
+	budgets   struct {
+		mu   sync.Mutex
+		kept map[place]*budgetKept
+	}
+	working sync.WaitGroup
 }
 
 // place names a rollout.
 type place struct{ tenant, environment, id string }
 
-// remembered is a decision to wait, and for which form of the rollout it was made.
+// remembered is a decision to wait, and for which form of the rollout, and of the freeze around it, it was made.
 type remembered struct {
 	revision uint64
-	frozen   *fsm.Frozen
+	frozen   *fsm.Frozen   // of a rollout
+	burn     fsm.Burn      // likewise
+	freezes  []*fsm.Frozen // of an environment
 	wake     time.Time
 }
 
@@ -50,8 +56,10 @@ type answer struct {
 
 func newSurvey(ctx context.Context, p *Pilot, term uint64) *survey {
 	arrived := make(chan struct{}, 1)
-	return &survey{ctx: ctx, pilot: p, term: term, decided: map[place]remembered{}, scheduled: map[place]remembered{}, refused: map[string]bool{}, asking: map[question]bool{},
+	s := &survey{ctx: ctx, pilot: p, term: term, decided: map[place]remembered{}, scheduled: map[place]remembered{}, refused: map[string]bool{}, asking: map[question]bool{},
 		answers: make(chan answer, 1024), arrived: arrived, outbox: newOutbox(ctx, p, term, arrived)}
+	s.budgets.kept = map[place]*budgetKept{}
+	return s
 }
 
 // wait returns when every query and every courier has ended; their answers are lost, and another leader asks again.
@@ -90,34 +98,35 @@ func (s *survey) pass() time.Duration {
 
 func (s *survey) environment(now time.Time, env *fsm.Environment) time.Time {
 	next := now.Add(idle)
-	frozen := env.Frozen()
-	if frozen != nil && frozen.Until > 0 {
-		if until := time.UnixMilli(frozen.Until); now.Before(until) {
+	if at := env.NextThaw(); at > 0 {
+		if until := time.UnixMilli(at); now.Before(until) {
 			next = sooner(next, until)
-		} else if err := s.pilot.propose(s.ctx, s.term, nil, fsm.Unfreeze{Scope: fsm.Scope{Tenant: env.Tenant(), Environment: env.Key()}}); err != nil {
+		} else if err := s.pilot.propose(s.ctx, s.term, nil, fsm.Unfreeze{Expired: true, Scope: fsm.Scope{Tenant: env.Tenant(), Environment: env.Key()}}); err != nil {
 			next = sooner(next, now.Add(retryAfter))
 		}
 	}
+	next = sooner(next, s.budget(now, env))
 	next = sooner(next, s.schedules(now, env))
+	_, burn, _ := env.Budget()
 	for _, r := range env.LiveRollouts() {
 		if s.ctx.Err() != nil {
 			return next
 		}
-		at := place{env.Tenant(), env.Key(), r.ID}
-		if was, ok := s.decided[at]; ok && was.revision == r.Revision && was.frozen == frozen && now.Before(was.wake) {
+		at, frozen := place{env.Tenant(), env.Key(), r.ID}, env.FrozenFor(r.Flag)
+		if was, ok := s.decided[at]; ok && was.revision == r.Revision && was.frozen == frozen && was.burn == burn && now.Before(was.wake) {
 			next = sooner(next, was.wake)
 			continue
 		}
-		wake := s.rollout(now, at, r, frozen)
-		s.decided[at] = remembered{r.Revision, frozen, wake}
+		wake := s.rollout(now, at, r, Gates{Frozen: frozen, Burn: burn})
+		s.decided[at] = remembered{revision: r.Revision, frozen: frozen, burn: burn, wake: wake}
 		next = sooner(next, wake)
 	}
 	return next
 }
 
 // rollout decides about one rollout: one move at most, or the measurements that are due.
-func (s *survey) rollout(now time.Time, at place, r *fsm.Rollout, frozen *fsm.Frozen) time.Time {
-	d := Decide(now, r, Gates{Frozen: frozen})
+func (s *survey) rollout(now time.Time, at place, r *fsm.Rollout, g Gates) time.Time {
+	d := Decide(now, r, g)
 	if d.Move != "" {
 		return s.move(now, at, r, d)
 	}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 type Plans interface {
 	// Parse reads YAML or JSON strictly. Errors are fsm.Problems, each with the path of its field.
 	Parse(document []byte) (plan *fsm.Plan, warnings []string, err error)
+	// ParseBudget reads an error budget likewise.
+	ParseBudget(document []byte) (*fsm.Budget, error)
 }
 
 // rolloutService answers hoist.v1.RolloutService.
@@ -157,7 +160,7 @@ func (s rolloutService) Watch(ctx context.Context, r *hoistv1.WatchRolloutReques
 	ctx, cancel := s.streams.bound(ctx)
 	defer cancel()
 	scope, sent := who.scope(r.GetEnvironment()), uint64(0)
-	frozen, beat := (*fsm.Frozen)(nil), time.NewTicker(watchBeat)
+	frozen, beat := []*fsm.Frozen(nil), time.NewTicker(watchBeat)
 	defer beat.Stop()
 	for idle := false; ; {
 		news := s.cfg.Store.Changed()
@@ -167,11 +170,11 @@ func (s rolloutService) Watch(ctx context.Context, r *hoistv1.WatchRolloutReques
 			return err
 		}
 		env, _ := state.Environment(scope.Tenant, scope.Environment)
-		if m.GetRevision() != sent || env.Frozen() != frozen || idle {
+		if m.GetRevision() != sent || !slices.Equal(env.Freezes(), frozen) || idle {
 			if err := out.Send(&hoistv1.WatchRolloutResponse{Rollout: m, Position: s.position(state)}); err != nil {
 				return slow(ctx, err)
 			}
-			sent, frozen = m.GetRevision(), env.Frozen()
+			sent, frozen = m.GetRevision(), env.Freezes()
 		}
 		if m.GetEndedAt() != nil {
 			return nil
@@ -209,7 +212,7 @@ func (s rolloutService) KillAll(ctx context.Context, r *hoistv1.KillRolloutsRequ
 }
 
 func (s rolloutService) Freeze(ctx context.Context, r *hoistv1.FreezeRequest) (*hoistv1.FreezeResponse, error) {
-	c := fsm.Freeze{Reason: r.GetReason()}
+	c := fsm.Freeze{Reason: r.GetReason(), Of: fsm.FreezeOf(r.GetOf()), Flag: r.GetFlag(), Kind: fsm.FreezeKind(r.GetKind())}
 	if text := strings.TrimSpace(r.GetFor()); text != "" {
 		if err := c.For.UnmarshalText([]byte(text)); err != nil {
 			return nil, fsm.Problems{{Field: "/for", Code: "decode.duration", Message: err.Error()}}
@@ -219,7 +222,9 @@ func (s rolloutService) Freeze(ctx context.Context, r *hoistv1.FreezeRequest) (*
 }
 
 func (s rolloutService) Unfreeze(ctx context.Context, r *hoistv1.UnfreezeRequest) (*hoistv1.FreezeResponse, error) {
-	return s.freeze(ctx, r.GetEnvironment(), r.GetWrite(), func(scope fsm.Scope) fsm.Command { return fsm.Unfreeze{Scope: scope} })
+	return s.freeze(ctx, r.GetEnvironment(), r.GetWrite(), func(scope fsm.Scope) fsm.Command {
+		return fsm.Unfreeze{Scope: scope, Of: fsm.FreezeOf(r.GetOf()), Flag: r.GetFlag()}
+	})
 }
 
 func (s rolloutService) freeze(ctx context.Context, name string, opts *hoistv1.WriteOptions, command func(fsm.Scope) fsm.Command) (*hoistv1.FreezeResponse, error) {
@@ -236,5 +241,22 @@ func (s rolloutService) freeze(ctx context.Context, name string, opts *hoistv1.W
 	if err != nil {
 		return nil, err
 	}
-	return &hoistv1.FreezeResponse{Freeze: wire.EncodeFreeze(env.Frozen()), Receipt: receipt}, nil
+	return &hoistv1.FreezeResponse{Freeze: wire.EncodeFreeze(standing(env, command(scope))), Receipt: receipt}, nil
+}
+
+// standing is the freeze that a command left where it acts; nil for none.
+func standing(env *fsm.Environment, c fsm.Command) *fsm.Frozen {
+	of, flag := fsm.OfEnvironment, ""
+	switch c := c.(type) {
+	case fsm.Freeze:
+		of, flag = c.Of, c.Flag
+	case fsm.Unfreeze:
+		of, flag = c.Of, c.Flag
+	}
+	for _, f := range env.Freezes() {
+		if f.Of == of && f.Flag == flag && f.Kind != fsm.FreezeBudget {
+			return f
+		}
+	}
+	return nil
 }

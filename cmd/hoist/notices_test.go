@@ -62,3 +62,39 @@ func TestARolloutTellsItsReceivers(t *testing.T) {
 		file(t, "bad.yaml", fmt.Sprintf("releases: {url: %q, secret_file: %q}\n", receiver.URL, file(t, "short", "x"))))
 	refuses(t, exitFailed, "webhooks_file", "config", "check", "--webhooks-file", filepath.Join(t.TempDir(), "none"))
 }
+
+// S4-12: a spent error budget freezes the environment by itself; the command tells the numbers.
+func TestASpentErrorBudgetFreezesAndSaysSo_S4_12(t *testing.T) {
+	dev(t)
+	does(t, "flag", "create", "beta", "--default", "off", "--enabled")
+	spent := atomic.Bool{}
+	prometheus := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		value := "0"
+		if err := r.ParseForm(); err == nil && spent.Load() && strings.Contains(r.Form.Get("query"), "[2592000s]") {
+			value = "0.002"
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,%q]}]}}`, value)
+	}))
+	defer prometheus.Close()
+	spent.Store(true)
+	path := file(t, "budget.yaml", "objective: 0.999\naddress: "+prometheus.URL+"\nbad: sum(rate(e[{{window}}]))\ntotal: sum(rate(t[{{window}}]))\n")
+	refuses(t, exitUsage, "/bad", "env", "budget", "-f", file(t, "bad.yaml", "objective: 0.999\naddress: "+prometheus.URL+"\nbad: e\ntotal: t[{{window}}]\n"))
+	does(t, "env", "budget", "-f", path)
+	require.Eventually(t, func() bool {
+		return strings.Contains(does(t, "env", "budget"), "exhausted: 200.0% of the budget of 30 days")
+	}, 10*time.Second, 20*time.Millisecond)
+	require.Contains(t, does(t, "env", "budget"), "frozen     environment by pilot until the budget recovers")
+	plan := planFile(t, "steps: [{setWeight: 10}, {hold: {}}]\nanalysis: none\n")
+	refuses(t, exitConflict, "error budget is spent", "rollout", "start", "-f", plan)
+	require.Contains(t, does(t, "env", "budget", "--remove"), "has no error budget")
+	does(t, "rollout", "start", "-f", plan)
+
+	does(t, "env", "freeze", "--flag", "beta", "--reason", "legal")
+	require.Contains(t, does(t, "env", "budget"), "frozen     flag beta")
+	does(t, "env", "unfreeze", "--flag", "beta")
+	require.Contains(t, does(t, "env", "freeze", "--whole", "tenant", "--window", "--reason", "release day"), "the whole tenant frozen")
+	refuses(t, exitConflict, "release day", "rollout", "promote", strings.TrimPrefix(strings.Fields(does(t, "rollout", "list", "-o", "name"))[0], "rollout/"))
+	does(t, "env", "unfreeze", "--whole", "tenant")
+	refuses(t, exitUsage, "exclude each other", "env", "freeze", "--whole", "tenant", "--flag", "beta", "--reason", "r")
+}

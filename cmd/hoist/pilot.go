@@ -33,6 +33,8 @@ func (p plans) Parse(document []byte) (*fsm.Plan, []string, error) {
 	return plan, rollout.Warnings(plan), nil
 }
 
+func (plans) ParseBudget(document []byte) (*fsm.Budget, error) { return rollout.ParseBudget(document) }
+
 // readWebhooks reads the file of receivers; without one nobody can be told.
 func readWebhooks(path string) (*webhook.Book, error) {
 	if path == "" {

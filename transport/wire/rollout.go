@@ -20,7 +20,7 @@ func EncodeRollout(env *fsm.Environment, r *fsm.Rollout, detail bool) (*hoistv1.
 		Phase: string(r.Phase), Reason: string(r.Reason), Cause: r.Cause, NeedsHuman: r.NeedsHuman(), Attempt: int32(r.Attempt),
 		Step: int32(r.Step), Weight: percent(r.Weight), Rings: r.Rings, CreatedAt: millis(r.CreatedAt), Since: millis(r.Since),
 		HoldEnd: later(r.HoldEnd), EndedAt: later(r.EndedAt), By: EncodeActor(r.By), Stalled: r.Stalled, Revision: r.Revision,
-		Seq: r.Seq, PlanHash: r.PlanHash(), Steps: steps(r.Steps()), Freeze: EncodeFreeze(env.Frozen()),
+		Seq: r.Seq, PlanHash: r.PlanHash(), Steps: steps(r.Steps()), Freeze: EncodeFreeze(env.FrozenFor(r.Flag)),
 	}
 	if r.Phase.Live() {
 		m.EvidenceMissing = r.EvidenceMissing()
@@ -153,5 +153,16 @@ func EncodeFreeze(f *fsm.Frozen) *hoistv1.Freeze {
 	if f == nil {
 		return nil
 	}
-	return &hoistv1.Freeze{Reason: f.Reason, By: EncodeActor(f.By), Since: millis(f.Since), Until: later(f.Until)}
+	return &hoistv1.Freeze{Reason: f.Reason, By: EncodeActor(f.By), Since: millis(f.Since), Until: later(f.Until),
+		Of: string(f.Of), Flag: f.Flag, Kind: string(f.Kind)}
+}
+
+// EncodeBudget turns an error budget into a message; nil for none.
+func EncodeBudget(env *fsm.Environment) *hoistv1.Budget {
+	b, burn, _ := env.Budget()
+	if b == nil {
+		return nil
+	}
+	return &hoistv1.Budget{Objective: b.Objective, Period: b.Span().String(), Interval: b.Every().String(), Address: b.Address, Bad: b.Bad, Total: b.Total,
+		Tier: string(burn.Tier), Numbers: burn.Numbers, At: later(burn.At), Failing: burn.Failing}
 }

@@ -1077,7 +1077,12 @@ type Freeze struct {
 	By     *Actor                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
 	Since  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	// Unset: until somebody unfreezes.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	// What it covers: empty for the environment, flag, tenant, cluster.
+	Of   string `protobuf:"bytes,5,opt,name=of,proto3" json:"of,omitempty"`
+	Flag string `protobuf:"bytes,6,opt,name=flag,proto3" json:"flag,omitempty"`
+	// Empty for an incident, window, budget.
+	Kind          string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1140,6 +1145,374 @@ func (x *Freeze) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Freeze) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *Freeze) GetFlag() string {
+	if x != nil {
+		return x.Flag
+	}
+	return ""
+}
+
+func (x *Freeze) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+// Budget is an error budget and how it does.
+type Budget struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Objective float64                `protobuf:"fixed64,1,opt,name=objective,proto3" json:"objective,omitempty"`
+	// Spans such as 720h0m0s and 1m0s.
+	Period   string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	Interval string `protobuf:"bytes,3,opt,name=interval,proto3" json:"interval,omitempty"`
+	Address  string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	Bad      string `protobuf:"bytes,5,opt,name=bad,proto3" json:"bad,omitempty"`
+	Total    string `protobuf:"bytes,6,opt,name=total,proto3" json:"total,omitempty"`
+	// Empty, ticket, page (nothing advances), exhausted (frozen).
+	Tier    string `protobuf:"bytes,7,opt,name=tier,proto3" json:"tier,omitempty"`
+	Numbers string `protobuf:"bytes,8,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// When the tier began.
+	At *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=at,proto3" json:"at,omitempty"`
+	// Why it cannot be measured; the tier is then the last one known.
+	Failing       string `protobuf:"bytes,10,opt,name=failing,proto3" json:"failing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Budget) Reset() {
+	*x = Budget{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Budget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Budget) ProtoMessage() {}
+
+func (x *Budget) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Budget.ProtoReflect.Descriptor instead.
+func (*Budget) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Budget) GetObjective() float64 {
+	if x != nil {
+		return x.Objective
+	}
+	return 0
+}
+
+func (x *Budget) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *Budget) GetInterval() string {
+	if x != nil {
+		return x.Interval
+	}
+	return ""
+}
+
+func (x *Budget) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Budget) GetBad() string {
+	if x != nil {
+		return x.Bad
+	}
+	return ""
+}
+
+func (x *Budget) GetTotal() string {
+	if x != nil {
+		return x.Total
+	}
+	return ""
+}
+
+func (x *Budget) GetTier() string {
+	if x != nil {
+		return x.Tier
+	}
+	return ""
+}
+
+func (x *Budget) GetNumbers() string {
+	if x != nil {
+		return x.Numbers
+	}
+	return ""
+}
+
+func (x *Budget) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Budget) GetFailing() string {
+	if x != nil {
+		return x.Failing
+	}
+	return ""
+}
+
+type SetBudgetRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// The budget in YAML or JSON; empty takes it away.
+	Budget        string        `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
+	Write         *WriteOptions `protobuf:"bytes,15,opt,name=write,proto3" json:"write,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBudgetRequest) Reset() {
+	*x = SetBudgetRequest{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBudgetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBudgetRequest) ProtoMessage() {}
+
+func (x *SetBudgetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBudgetRequest.ProtoReflect.Descriptor instead.
+func (*SetBudgetRequest) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetBudgetRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *SetBudgetRequest) GetBudget() string {
+	if x != nil {
+		return x.Budget
+	}
+	return ""
+}
+
+func (x *SetBudgetRequest) GetWrite() *WriteOptions {
+	if x != nil {
+		return x.Write
+	}
+	return nil
+}
+
+type SetBudgetResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Budget        *Budget                `protobuf:"bytes,1,opt,name=budget,proto3" json:"budget,omitempty"`
+	Receipt       *Receipt               `protobuf:"bytes,15,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBudgetResponse) Reset() {
+	*x = SetBudgetResponse{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBudgetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBudgetResponse) ProtoMessage() {}
+
+func (x *SetBudgetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBudgetResponse.ProtoReflect.Descriptor instead.
+func (*SetBudgetResponse) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SetBudgetResponse) GetBudget() *Budget {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *SetBudgetResponse) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+type GetBudgetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Read          *ReadOptions           `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBudgetRequest) Reset() {
+	*x = GetBudgetRequest{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBudgetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBudgetRequest) ProtoMessage() {}
+
+func (x *GetBudgetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBudgetRequest.ProtoReflect.Descriptor instead.
+func (*GetBudgetRequest) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetBudgetRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *GetBudgetRequest) GetRead() *ReadOptions {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type GetBudgetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset when there is none.
+	Budget        *Budget   `protobuf:"bytes,1,opt,name=budget,proto3" json:"budget,omitempty"`
+	Freezes       []*Freeze `protobuf:"bytes,2,rep,name=freezes,proto3" json:"freezes,omitempty"`
+	Position      *Position `protobuf:"bytes,15,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBudgetResponse) Reset() {
+	*x = GetBudgetResponse{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBudgetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBudgetResponse) ProtoMessage() {}
+
+func (x *GetBudgetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBudgetResponse.ProtoReflect.Descriptor instead.
+func (*GetBudgetResponse) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetBudgetResponse) GetBudget() *Budget {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *GetBudgetResponse) GetFreezes() []*Freeze {
+	if x != nil {
+		return x.Freezes
+	}
+	return nil
+}
+
+func (x *GetBudgetResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 type StartRolloutRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -1154,7 +1527,7 @@ type StartRolloutRequest struct {
 
 func (x *StartRolloutRequest) Reset() {
 	*x = StartRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[9]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1539,7 @@ func (x *StartRolloutRequest) String() string {
 func (*StartRolloutRequest) ProtoMessage() {}
 
 func (x *StartRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[9]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1552,7 @@ func (x *StartRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRolloutRequest.ProtoReflect.Descriptor instead.
 func (*StartRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{9}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StartRolloutRequest) GetEnvironment() string {
@@ -1223,7 +1596,7 @@ type StartRolloutResponse struct {
 
 func (x *StartRolloutResponse) Reset() {
 	*x = StartRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[10]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1608,7 @@ func (x *StartRolloutResponse) String() string {
 func (*StartRolloutResponse) ProtoMessage() {}
 
 func (x *StartRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[10]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1621,7 @@ func (x *StartRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRolloutResponse.ProtoReflect.Descriptor instead.
 func (*StartRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{10}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartRolloutResponse) GetRollout() *Rollout {
@@ -1283,7 +1656,7 @@ type GetRolloutRequest struct {
 
 func (x *GetRolloutRequest) Reset() {
 	*x = GetRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[11]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1668,7 @@ func (x *GetRolloutRequest) String() string {
 func (*GetRolloutRequest) ProtoMessage() {}
 
 func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[11]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1681,7 @@ func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutRequest.ProtoReflect.Descriptor instead.
 func (*GetRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{11}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetRolloutRequest) GetEnvironment() string {
@@ -1342,7 +1715,7 @@ type GetRolloutResponse struct {
 
 func (x *GetRolloutResponse) Reset() {
 	*x = GetRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[12]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1727,7 @@ func (x *GetRolloutResponse) String() string {
 func (*GetRolloutResponse) ProtoMessage() {}
 
 func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[12]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1740,7 @@ func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutResponse.ProtoReflect.Descriptor instead.
 func (*GetRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{12}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetRolloutResponse) GetRollout() *Rollout {
@@ -1398,7 +1771,7 @@ type ListRolloutsRequest struct {
 
 func (x *ListRolloutsRequest) Reset() {
 	*x = ListRolloutsRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[13]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1783,7 @@ func (x *ListRolloutsRequest) String() string {
 func (*ListRolloutsRequest) ProtoMessage() {}
 
 func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[13]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,7 +1796,7 @@ func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{13}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListRolloutsRequest) GetEnvironment() string {
@@ -1465,7 +1838,7 @@ type ListRolloutsResponse struct {
 
 func (x *ListRolloutsResponse) Reset() {
 	*x = ListRolloutsResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[14]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1850,7 @@ func (x *ListRolloutsResponse) String() string {
 func (*ListRolloutsResponse) ProtoMessage() {}
 
 func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[14]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1863,7 @@ func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{14}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListRolloutsResponse) GetRollouts() []*Rollout {
@@ -1522,7 +1895,7 @@ type MoveRolloutRequest struct {
 
 func (x *MoveRolloutRequest) Reset() {
 	*x = MoveRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[15]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1907,7 @@ func (x *MoveRolloutRequest) String() string {
 func (*MoveRolloutRequest) ProtoMessage() {}
 
 func (x *MoveRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[15]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1920,7 @@ func (x *MoveRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRolloutRequest.ProtoReflect.Descriptor instead.
 func (*MoveRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{15}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MoveRolloutRequest) GetEnvironment() string {
@@ -1595,7 +1968,7 @@ type MoveRolloutResponse struct {
 
 func (x *MoveRolloutResponse) Reset() {
 	*x = MoveRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[16]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1980,7 @@ func (x *MoveRolloutResponse) String() string {
 func (*MoveRolloutResponse) ProtoMessage() {}
 
 func (x *MoveRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[16]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1993,7 @@ func (x *MoveRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRolloutResponse.ProtoReflect.Descriptor instead.
 func (*MoveRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{16}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MoveRolloutResponse) GetRollout() *Rollout {
@@ -1647,7 +2020,7 @@ type WatchRolloutRequest struct {
 
 func (x *WatchRolloutRequest) Reset() {
 	*x = WatchRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[17]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +2032,7 @@ func (x *WatchRolloutRequest) String() string {
 func (*WatchRolloutRequest) ProtoMessage() {}
 
 func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[17]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +2045,7 @@ func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutRequest.ProtoReflect.Descriptor instead.
 func (*WatchRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{17}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchRolloutRequest) GetEnvironment() string {
@@ -1699,7 +2072,7 @@ type WatchRolloutResponse struct {
 
 func (x *WatchRolloutResponse) Reset() {
 	*x = WatchRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +2084,7 @@ func (x *WatchRolloutResponse) String() string {
 func (*WatchRolloutResponse) ProtoMessage() {}
 
 func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +2097,7 @@ func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutResponse.ProtoReflect.Descriptor instead.
 func (*WatchRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{18}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchRolloutResponse) GetRollout() *Rollout {
@@ -1752,7 +2125,7 @@ type KillRolloutsRequest struct {
 
 func (x *KillRolloutsRequest) Reset() {
 	*x = KillRolloutsRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +2137,7 @@ func (x *KillRolloutsRequest) String() string {
 func (*KillRolloutsRequest) ProtoMessage() {}
 
 func (x *KillRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +2150,7 @@ func (x *KillRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*KillRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{19}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *KillRolloutsRequest) GetEnvironment() string {
@@ -1812,7 +2185,7 @@ type KillRolloutsResponse struct {
 
 func (x *KillRolloutsResponse) Reset() {
 	*x = KillRolloutsResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2197,7 @@ func (x *KillRolloutsResponse) String() string {
 func (*KillRolloutsResponse) ProtoMessage() {}
 
 func (x *KillRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2210,7 @@ func (x *KillRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*KillRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{20}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KillRolloutsResponse) GetEnded() []string {
@@ -1859,7 +2232,12 @@ type FreezeRequest struct {
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Reason      string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// A span such as 2h; empty: until somebody unfreezes.
-	For           string        `protobuf:"bytes,3,opt,name=for,proto3" json:"for,omitempty"`
+	For string `protobuf:"bytes,3,opt,name=for,proto3" json:"for,omitempty"`
+	// What to freeze: empty for the environment, flag, tenant, cluster.
+	Of   string `protobuf:"bytes,4,opt,name=of,proto3" json:"of,omitempty"`
+	Flag string `protobuf:"bytes,5,opt,name=flag,proto3" json:"flag,omitempty"`
+	// Empty for an incident, or window.
+	Kind          string        `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	Write         *WriteOptions `protobuf:"bytes,15,opt,name=write,proto3" json:"write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1867,7 +2245,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +2257,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +2270,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{21}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FreezeRequest) GetEnvironment() string {
@@ -1916,6 +2294,27 @@ func (x *FreezeRequest) GetFor() string {
 	return ""
 }
 
+func (x *FreezeRequest) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *FreezeRequest) GetFlag() string {
+	if x != nil {
+		return x.Flag
+	}
+	return ""
+}
+
+func (x *FreezeRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
 func (x *FreezeRequest) GetWrite() *WriteOptions {
 	if x != nil {
 		return x.Write
@@ -1926,6 +2325,8 @@ func (x *FreezeRequest) GetWrite() *WriteOptions {
 type UnfreezeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Of            string                 `protobuf:"bytes,2,opt,name=of,proto3" json:"of,omitempty"`
+	Flag          string                 `protobuf:"bytes,3,opt,name=flag,proto3" json:"flag,omitempty"`
 	Write         *WriteOptions          `protobuf:"bytes,15,opt,name=write,proto3" json:"write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1933,7 +2334,7 @@ type UnfreezeRequest struct {
 
 func (x *UnfreezeRequest) Reset() {
 	*x = UnfreezeRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2346,7 @@ func (x *UnfreezeRequest) String() string {
 func (*UnfreezeRequest) ProtoMessage() {}
 
 func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,12 +2359,26 @@ func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeRequest.ProtoReflect.Descriptor instead.
 func (*UnfreezeRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{22}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UnfreezeRequest) GetEnvironment() string {
 	if x != nil {
 		return x.Environment
+	}
+	return ""
+}
+
+func (x *UnfreezeRequest) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *UnfreezeRequest) GetFlag() string {
+	if x != nil {
+		return x.Flag
 	}
 	return ""
 }
@@ -1986,7 +2401,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2413,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2426,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{23}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FreezeResponse) GetFreeze() *Freeze {
@@ -2141,12 +2556,41 @@ const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\x05R\x03run\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04step\x18\x03 \x01(\x05R\x04step\x12/\n" +
-	"\x06metric\x18\x04 \x01(\v2\x17.hoist.v1.RolloutMetricR\x06metric\"\xa5\x01\n" +
+	"\x06metric\x18\x04 \x01(\v2\x17.hoist.v1.RolloutMetricR\x06metric\"\xdd\x01\n" +
 	"\x06Freeze\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1f\n" +
 	"\x02by\x18\x02 \x01(\v2\x0f.hoist.v1.ActorR\x02by\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x97\x01\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x0e\n" +
+	"\x02of\x18\x05 \x01(\tR\x02of\x12\x12\n" +
+	"\x04flag\x18\x06 \x01(\tR\x04flag\x12\x12\n" +
+	"\x04kind\x18\a \x01(\tR\x04kind\"\x90\x02\n" +
+	"\x06Budget\x12\x1c\n" +
+	"\tobjective\x18\x01 \x01(\x01R\tobjective\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\tR\x06period\x12\x1a\n" +
+	"\binterval\x18\x03 \x01(\tR\binterval\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x10\n" +
+	"\x03bad\x18\x05 \x01(\tR\x03bad\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\tR\x05total\x12\x12\n" +
+	"\x04tier\x18\a \x01(\tR\x04tier\x12\x18\n" +
+	"\anumbers\x18\b \x01(\tR\anumbers\x12*\n" +
+	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\afailing\x18\n" +
+	" \x01(\tR\afailing\"z\n" +
+	"\x10SetBudgetRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x16\n" +
+	"\x06budget\x18\x02 \x01(\tR\x06budget\x12,\n" +
+	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"j\n" +
+	"\x11SetBudgetResponse\x12(\n" +
+	"\x06budget\x18\x01 \x01(\v2\x10.hoist.v1.BudgetR\x06budget\x12+\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"_\n" +
+	"\x10GetBudgetRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12)\n" +
+	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"\x99\x01\n" +
+	"\x11GetBudgetResponse\x12(\n" +
+	"\x06budget\x18\x01 \x01(\v2\x10.hoist.v1.BudgetR\x06budget\x12*\n" +
+	"\afreezes\x18\x02 \x03(\v2\x10.hoist.v1.FreezeR\afreezes\x12.\n" +
+	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\x97\x01\n" +
 	"\x13StartRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x12\n" +
 	"\x04plan\x18\x02 \x01(\tR\x04plan\x12\x1c\n" +
@@ -2192,18 +2636,23 @@ const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"Y\n" +
 	"\x14KillRolloutsResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x03(\tR\x05ended\x12+\n" +
-	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"\x89\x01\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"\xc1\x01\n" +
 	"\rFreezeRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x10\n" +
-	"\x03for\x18\x03 \x01(\tR\x03for\x12,\n" +
-	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"a\n" +
+	"\x03for\x18\x03 \x01(\tR\x03for\x12\x0e\n" +
+	"\x02of\x18\x04 \x01(\tR\x02of\x12\x12\n" +
+	"\x04flag\x18\x05 \x01(\tR\x04flag\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12,\n" +
+	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"\x85\x01\n" +
 	"\x0fUnfreezeRequest\x12 \n" +
-	"\venvironment\x18\x01 \x01(\tR\venvironment\x12,\n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x0e\n" +
+	"\x02of\x18\x02 \x01(\tR\x02of\x12\x12\n" +
+	"\x04flag\x18\x03 \x01(\tR\x04flag\x12,\n" +
 	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"g\n" +
 	"\x0eFreezeResponse\x12(\n" +
 	"\x06freeze\x18\x01 \x01(\v2\x10.hoist.v1.FreezeR\x06freeze\x12+\n" +
-	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt2\xb8\x04\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt2\xc4\x05\n" +
 	"\x0eRolloutService\x12F\n" +
 	"\x05Start\x12\x1d.hoist.v1.StartRolloutRequest\x1a\x1e.hoist.v1.StartRolloutResponse\x12@\n" +
 	"\x03Get\x12\x1b.hoist.v1.GetRolloutRequest\x1a\x1c.hoist.v1.GetRolloutResponse\x12E\n" +
@@ -2212,7 +2661,9 @@ const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\x05Watch\x12\x1d.hoist.v1.WatchRolloutRequest\x1a\x1e.hoist.v1.WatchRolloutResponse0\x01\x12H\n" +
 	"\aKillAll\x12\x1d.hoist.v1.KillRolloutsRequest\x1a\x1e.hoist.v1.KillRolloutsResponse\x12;\n" +
 	"\x06Freeze\x12\x17.hoist.v1.FreezeRequest\x1a\x18.hoist.v1.FreezeResponse\x12?\n" +
-	"\bUnfreeze\x12\x19.hoist.v1.UnfreezeRequest\x1a\x18.hoist.v1.FreezeResponseB<Z:github.com/hoistflags/hoist/transport/api/hoist/v1;hoistv1b\x06proto3"
+	"\bUnfreeze\x12\x19.hoist.v1.UnfreezeRequest\x1a\x18.hoist.v1.FreezeResponse\x12D\n" +
+	"\tSetBudget\x12\x1a.hoist.v1.SetBudgetRequest\x1a\x1b.hoist.v1.SetBudgetResponse\x12D\n" +
+	"\tGetBudget\x12\x1a.hoist.v1.GetBudgetRequest\x1a\x1b.hoist.v1.GetBudgetResponseB<Z:github.com/hoistflags/hoist/transport/api/hoist/v1;hoistv1b\x06proto3"
 
 var (
 	file_hoist_v1_rollout_proto_rawDescOnce sync.Once
@@ -2226,7 +2677,7 @@ func file_hoist_v1_rollout_proto_rawDescGZIP() []byte {
 	return file_hoist_v1_rollout_proto_rawDescData
 }
 
-var file_hoist_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_hoist_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_hoist_v1_rollout_proto_goTypes = []any{
 	(*Rollout)(nil),               // 0: hoist.v1.Rollout
 	(*NoticeReceiver)(nil),        // 1: hoist.v1.NoticeReceiver
@@ -2237,98 +2688,115 @@ var file_hoist_v1_rollout_proto_goTypes = []any{
 	(*RolloutEvent)(nil),          // 6: hoist.v1.RolloutEvent
 	(*RolloutEvidence)(nil),       // 7: hoist.v1.RolloutEvidence
 	(*Freeze)(nil),                // 8: hoist.v1.Freeze
-	(*StartRolloutRequest)(nil),   // 9: hoist.v1.StartRolloutRequest
-	(*StartRolloutResponse)(nil),  // 10: hoist.v1.StartRolloutResponse
-	(*GetRolloutRequest)(nil),     // 11: hoist.v1.GetRolloutRequest
-	(*GetRolloutResponse)(nil),    // 12: hoist.v1.GetRolloutResponse
-	(*ListRolloutsRequest)(nil),   // 13: hoist.v1.ListRolloutsRequest
-	(*ListRolloutsResponse)(nil),  // 14: hoist.v1.ListRolloutsResponse
-	(*MoveRolloutRequest)(nil),    // 15: hoist.v1.MoveRolloutRequest
-	(*MoveRolloutResponse)(nil),   // 16: hoist.v1.MoveRolloutResponse
-	(*WatchRolloutRequest)(nil),   // 17: hoist.v1.WatchRolloutRequest
-	(*WatchRolloutResponse)(nil),  // 18: hoist.v1.WatchRolloutResponse
-	(*KillRolloutsRequest)(nil),   // 19: hoist.v1.KillRolloutsRequest
-	(*KillRolloutsResponse)(nil),  // 20: hoist.v1.KillRolloutsResponse
-	(*FreezeRequest)(nil),         // 21: hoist.v1.FreezeRequest
-	(*UnfreezeRequest)(nil),       // 22: hoist.v1.UnfreezeRequest
-	(*FreezeResponse)(nil),        // 23: hoist.v1.FreezeResponse
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*Actor)(nil),                 // 25: hoist.v1.Actor
-	(*structpb.Struct)(nil),       // 26: google.protobuf.Struct
-	(*WriteOptions)(nil),          // 27: hoist.v1.WriteOptions
-	(*Receipt)(nil),               // 28: hoist.v1.Receipt
-	(*ReadOptions)(nil),           // 29: hoist.v1.ReadOptions
-	(*Position)(nil),              // 30: hoist.v1.Position
+	(*Budget)(nil),                // 9: hoist.v1.Budget
+	(*SetBudgetRequest)(nil),      // 10: hoist.v1.SetBudgetRequest
+	(*SetBudgetResponse)(nil),     // 11: hoist.v1.SetBudgetResponse
+	(*GetBudgetRequest)(nil),      // 12: hoist.v1.GetBudgetRequest
+	(*GetBudgetResponse)(nil),     // 13: hoist.v1.GetBudgetResponse
+	(*StartRolloutRequest)(nil),   // 14: hoist.v1.StartRolloutRequest
+	(*StartRolloutResponse)(nil),  // 15: hoist.v1.StartRolloutResponse
+	(*GetRolloutRequest)(nil),     // 16: hoist.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),    // 17: hoist.v1.GetRolloutResponse
+	(*ListRolloutsRequest)(nil),   // 18: hoist.v1.ListRolloutsRequest
+	(*ListRolloutsResponse)(nil),  // 19: hoist.v1.ListRolloutsResponse
+	(*MoveRolloutRequest)(nil),    // 20: hoist.v1.MoveRolloutRequest
+	(*MoveRolloutResponse)(nil),   // 21: hoist.v1.MoveRolloutResponse
+	(*WatchRolloutRequest)(nil),   // 22: hoist.v1.WatchRolloutRequest
+	(*WatchRolloutResponse)(nil),  // 23: hoist.v1.WatchRolloutResponse
+	(*KillRolloutsRequest)(nil),   // 24: hoist.v1.KillRolloutsRequest
+	(*KillRolloutsResponse)(nil),  // 25: hoist.v1.KillRolloutsResponse
+	(*FreezeRequest)(nil),         // 26: hoist.v1.FreezeRequest
+	(*UnfreezeRequest)(nil),       // 27: hoist.v1.UnfreezeRequest
+	(*FreezeResponse)(nil),        // 28: hoist.v1.FreezeResponse
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*Actor)(nil),                 // 30: hoist.v1.Actor
+	(*structpb.Struct)(nil),       // 31: google.protobuf.Struct
+	(*WriteOptions)(nil),          // 32: hoist.v1.WriteOptions
+	(*Receipt)(nil),               // 33: hoist.v1.Receipt
+	(*ReadOptions)(nil),           // 34: hoist.v1.ReadOptions
+	(*Position)(nil),              // 35: hoist.v1.Position
 }
 var file_hoist_v1_rollout_proto_depIdxs = []int32{
 	2,  // 0: hoist.v1.Rollout.steps:type_name -> hoist.v1.RolloutStep
-	24, // 1: hoist.v1.Rollout.created_at:type_name -> google.protobuf.Timestamp
-	24, // 2: hoist.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	24, // 3: hoist.v1.Rollout.hold_end:type_name -> google.protobuf.Timestamp
-	24, // 4: hoist.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
-	25, // 5: hoist.v1.Rollout.by:type_name -> hoist.v1.Actor
-	25, // 6: hoist.v1.Rollout.approvals:type_name -> hoist.v1.Actor
+	29, // 1: hoist.v1.Rollout.created_at:type_name -> google.protobuf.Timestamp
+	29, // 2: hoist.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	29, // 3: hoist.v1.Rollout.hold_end:type_name -> google.protobuf.Timestamp
+	29, // 4: hoist.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
+	30, // 5: hoist.v1.Rollout.by:type_name -> hoist.v1.Actor
+	30, // 6: hoist.v1.Rollout.approvals:type_name -> hoist.v1.Actor
 	3,  // 7: hoist.v1.Rollout.runs:type_name -> hoist.v1.RolloutRun
-	26, // 8: hoist.v1.Rollout.plan:type_name -> google.protobuf.Struct
+	31, // 8: hoist.v1.Rollout.plan:type_name -> google.protobuf.Struct
 	6,  // 9: hoist.v1.Rollout.events:type_name -> hoist.v1.RolloutEvent
 	8,  // 10: hoist.v1.Rollout.freeze:type_name -> hoist.v1.Freeze
 	1,  // 11: hoist.v1.Rollout.receivers:type_name -> hoist.v1.NoticeReceiver
-	24, // 12: hoist.v1.NoticeReceiver.dropped_at:type_name -> google.protobuf.Timestamp
-	24, // 13: hoist.v1.NoticeReceiver.failing_since:type_name -> google.protobuf.Timestamp
-	24, // 14: hoist.v1.RolloutRun.started:type_name -> google.protobuf.Timestamp
-	24, // 15: hoist.v1.RolloutRun.ended:type_name -> google.protobuf.Timestamp
-	25, // 16: hoist.v1.RolloutRun.overridden_by:type_name -> hoist.v1.Actor
+	29, // 12: hoist.v1.NoticeReceiver.dropped_at:type_name -> google.protobuf.Timestamp
+	29, // 13: hoist.v1.NoticeReceiver.failing_since:type_name -> google.protobuf.Timestamp
+	29, // 14: hoist.v1.RolloutRun.started:type_name -> google.protobuf.Timestamp
+	29, // 15: hoist.v1.RolloutRun.ended:type_name -> google.protobuf.Timestamp
+	30, // 16: hoist.v1.RolloutRun.overridden_by:type_name -> hoist.v1.Actor
 	4,  // 17: hoist.v1.RolloutRun.metrics:type_name -> hoist.v1.RolloutMetric
 	5,  // 18: hoist.v1.RolloutMetric.measurements:type_name -> hoist.v1.RolloutMeasurement
-	24, // 19: hoist.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
-	24, // 20: hoist.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
-	25, // 21: hoist.v1.RolloutEvent.actor:type_name -> hoist.v1.Actor
+	29, // 19: hoist.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
+	29, // 20: hoist.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
+	30, // 21: hoist.v1.RolloutEvent.actor:type_name -> hoist.v1.Actor
 	7,  // 22: hoist.v1.RolloutEvent.evidence:type_name -> hoist.v1.RolloutEvidence
 	4,  // 23: hoist.v1.RolloutEvidence.metric:type_name -> hoist.v1.RolloutMetric
-	25, // 24: hoist.v1.Freeze.by:type_name -> hoist.v1.Actor
-	24, // 25: hoist.v1.Freeze.since:type_name -> google.protobuf.Timestamp
-	24, // 26: hoist.v1.Freeze.until:type_name -> google.protobuf.Timestamp
-	27, // 27: hoist.v1.StartRolloutRequest.write:type_name -> hoist.v1.WriteOptions
-	0,  // 28: hoist.v1.StartRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	28, // 29: hoist.v1.StartRolloutResponse.receipt:type_name -> hoist.v1.Receipt
-	29, // 30: hoist.v1.GetRolloutRequest.read:type_name -> hoist.v1.ReadOptions
-	0,  // 31: hoist.v1.GetRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	30, // 32: hoist.v1.GetRolloutResponse.position:type_name -> hoist.v1.Position
-	29, // 33: hoist.v1.ListRolloutsRequest.read:type_name -> hoist.v1.ReadOptions
-	0,  // 34: hoist.v1.ListRolloutsResponse.rollouts:type_name -> hoist.v1.Rollout
-	30, // 35: hoist.v1.ListRolloutsResponse.position:type_name -> hoist.v1.Position
-	27, // 36: hoist.v1.MoveRolloutRequest.write:type_name -> hoist.v1.WriteOptions
-	0,  // 37: hoist.v1.MoveRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	28, // 38: hoist.v1.MoveRolloutResponse.receipt:type_name -> hoist.v1.Receipt
-	0,  // 39: hoist.v1.WatchRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	30, // 40: hoist.v1.WatchRolloutResponse.position:type_name -> hoist.v1.Position
-	27, // 41: hoist.v1.KillRolloutsRequest.write:type_name -> hoist.v1.WriteOptions
-	28, // 42: hoist.v1.KillRolloutsResponse.receipt:type_name -> hoist.v1.Receipt
-	27, // 43: hoist.v1.FreezeRequest.write:type_name -> hoist.v1.WriteOptions
-	27, // 44: hoist.v1.UnfreezeRequest.write:type_name -> hoist.v1.WriteOptions
-	8,  // 45: hoist.v1.FreezeResponse.freeze:type_name -> hoist.v1.Freeze
-	28, // 46: hoist.v1.FreezeResponse.receipt:type_name -> hoist.v1.Receipt
-	9,  // 47: hoist.v1.RolloutService.Start:input_type -> hoist.v1.StartRolloutRequest
-	11, // 48: hoist.v1.RolloutService.Get:input_type -> hoist.v1.GetRolloutRequest
-	13, // 49: hoist.v1.RolloutService.List:input_type -> hoist.v1.ListRolloutsRequest
-	15, // 50: hoist.v1.RolloutService.Move:input_type -> hoist.v1.MoveRolloutRequest
-	17, // 51: hoist.v1.RolloutService.Watch:input_type -> hoist.v1.WatchRolloutRequest
-	19, // 52: hoist.v1.RolloutService.KillAll:input_type -> hoist.v1.KillRolloutsRequest
-	21, // 53: hoist.v1.RolloutService.Freeze:input_type -> hoist.v1.FreezeRequest
-	22, // 54: hoist.v1.RolloutService.Unfreeze:input_type -> hoist.v1.UnfreezeRequest
-	10, // 55: hoist.v1.RolloutService.Start:output_type -> hoist.v1.StartRolloutResponse
-	12, // 56: hoist.v1.RolloutService.Get:output_type -> hoist.v1.GetRolloutResponse
-	14, // 57: hoist.v1.RolloutService.List:output_type -> hoist.v1.ListRolloutsResponse
-	16, // 58: hoist.v1.RolloutService.Move:output_type -> hoist.v1.MoveRolloutResponse
-	18, // 59: hoist.v1.RolloutService.Watch:output_type -> hoist.v1.WatchRolloutResponse
-	20, // 60: hoist.v1.RolloutService.KillAll:output_type -> hoist.v1.KillRolloutsResponse
-	23, // 61: hoist.v1.RolloutService.Freeze:output_type -> hoist.v1.FreezeResponse
-	23, // 62: hoist.v1.RolloutService.Unfreeze:output_type -> hoist.v1.FreezeResponse
-	55, // [55:63] is the sub-list for method output_type
-	47, // [47:55] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	30, // 24: hoist.v1.Freeze.by:type_name -> hoist.v1.Actor
+	29, // 25: hoist.v1.Freeze.since:type_name -> google.protobuf.Timestamp
+	29, // 26: hoist.v1.Freeze.until:type_name -> google.protobuf.Timestamp
+	29, // 27: hoist.v1.Budget.at:type_name -> google.protobuf.Timestamp
+	32, // 28: hoist.v1.SetBudgetRequest.write:type_name -> hoist.v1.WriteOptions
+	9,  // 29: hoist.v1.SetBudgetResponse.budget:type_name -> hoist.v1.Budget
+	33, // 30: hoist.v1.SetBudgetResponse.receipt:type_name -> hoist.v1.Receipt
+	34, // 31: hoist.v1.GetBudgetRequest.read:type_name -> hoist.v1.ReadOptions
+	9,  // 32: hoist.v1.GetBudgetResponse.budget:type_name -> hoist.v1.Budget
+	8,  // 33: hoist.v1.GetBudgetResponse.freezes:type_name -> hoist.v1.Freeze
+	35, // 34: hoist.v1.GetBudgetResponse.position:type_name -> hoist.v1.Position
+	32, // 35: hoist.v1.StartRolloutRequest.write:type_name -> hoist.v1.WriteOptions
+	0,  // 36: hoist.v1.StartRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	33, // 37: hoist.v1.StartRolloutResponse.receipt:type_name -> hoist.v1.Receipt
+	34, // 38: hoist.v1.GetRolloutRequest.read:type_name -> hoist.v1.ReadOptions
+	0,  // 39: hoist.v1.GetRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	35, // 40: hoist.v1.GetRolloutResponse.position:type_name -> hoist.v1.Position
+	34, // 41: hoist.v1.ListRolloutsRequest.read:type_name -> hoist.v1.ReadOptions
+	0,  // 42: hoist.v1.ListRolloutsResponse.rollouts:type_name -> hoist.v1.Rollout
+	35, // 43: hoist.v1.ListRolloutsResponse.position:type_name -> hoist.v1.Position
+	32, // 44: hoist.v1.MoveRolloutRequest.write:type_name -> hoist.v1.WriteOptions
+	0,  // 45: hoist.v1.MoveRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	33, // 46: hoist.v1.MoveRolloutResponse.receipt:type_name -> hoist.v1.Receipt
+	0,  // 47: hoist.v1.WatchRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	35, // 48: hoist.v1.WatchRolloutResponse.position:type_name -> hoist.v1.Position
+	32, // 49: hoist.v1.KillRolloutsRequest.write:type_name -> hoist.v1.WriteOptions
+	33, // 50: hoist.v1.KillRolloutsResponse.receipt:type_name -> hoist.v1.Receipt
+	32, // 51: hoist.v1.FreezeRequest.write:type_name -> hoist.v1.WriteOptions
+	32, // 52: hoist.v1.UnfreezeRequest.write:type_name -> hoist.v1.WriteOptions
+	8,  // 53: hoist.v1.FreezeResponse.freeze:type_name -> hoist.v1.Freeze
+	33, // 54: hoist.v1.FreezeResponse.receipt:type_name -> hoist.v1.Receipt
+	14, // 55: hoist.v1.RolloutService.Start:input_type -> hoist.v1.StartRolloutRequest
+	16, // 56: hoist.v1.RolloutService.Get:input_type -> hoist.v1.GetRolloutRequest
+	18, // 57: hoist.v1.RolloutService.List:input_type -> hoist.v1.ListRolloutsRequest
+	20, // 58: hoist.v1.RolloutService.Move:input_type -> hoist.v1.MoveRolloutRequest
+	22, // 59: hoist.v1.RolloutService.Watch:input_type -> hoist.v1.WatchRolloutRequest
+	24, // 60: hoist.v1.RolloutService.KillAll:input_type -> hoist.v1.KillRolloutsRequest
+	26, // 61: hoist.v1.RolloutService.Freeze:input_type -> hoist.v1.FreezeRequest
+	27, // 62: hoist.v1.RolloutService.Unfreeze:input_type -> hoist.v1.UnfreezeRequest
+	10, // 63: hoist.v1.RolloutService.SetBudget:input_type -> hoist.v1.SetBudgetRequest
+	12, // 64: hoist.v1.RolloutService.GetBudget:input_type -> hoist.v1.GetBudgetRequest
+	15, // 65: hoist.v1.RolloutService.Start:output_type -> hoist.v1.StartRolloutResponse
+	17, // 66: hoist.v1.RolloutService.Get:output_type -> hoist.v1.GetRolloutResponse
+	19, // 67: hoist.v1.RolloutService.List:output_type -> hoist.v1.ListRolloutsResponse
+	21, // 68: hoist.v1.RolloutService.Move:output_type -> hoist.v1.MoveRolloutResponse
+	23, // 69: hoist.v1.RolloutService.Watch:output_type -> hoist.v1.WatchRolloutResponse
+	25, // 70: hoist.v1.RolloutService.KillAll:output_type -> hoist.v1.KillRolloutsResponse
+	28, // 71: hoist.v1.RolloutService.Freeze:output_type -> hoist.v1.FreezeResponse
+	28, // 72: hoist.v1.RolloutService.Unfreeze:output_type -> hoist.v1.FreezeResponse
+	11, // 73: hoist.v1.RolloutService.SetBudget:output_type -> hoist.v1.SetBudgetResponse
+	13, // 74: hoist.v1.RolloutService.GetBudget:output_type -> hoist.v1.GetBudgetResponse
+	65, // [65:75] is the sub-list for method output_type
+	55, // [55:65] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_hoist_v1_rollout_proto_init() }
@@ -2343,7 +2811,7 @@ func file_hoist_v1_rollout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hoist_v1_rollout_proto_rawDesc), len(file_hoist_v1_rollout_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

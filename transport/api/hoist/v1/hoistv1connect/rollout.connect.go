@@ -49,6 +49,12 @@ const (
 	RolloutServiceFreezeProcedure = "/hoist.v1.RolloutService/Freeze"
 	// RolloutServiceUnfreezeProcedure is the fully-qualified name of the RolloutService's Unfreeze RPC.
 	RolloutServiceUnfreezeProcedure = "/hoist.v1.RolloutService/Unfreeze"
+	// RolloutServiceSetBudgetProcedure is the fully-qualified name of the RolloutService's SetBudget
+	// RPC.
+	RolloutServiceSetBudgetProcedure = "/hoist.v1.RolloutService/SetBudget"
+	// RolloutServiceGetBudgetProcedure is the fully-qualified name of the RolloutService's GetBudget
+	// RPC.
+	RolloutServiceGetBudgetProcedure = "/hoist.v1.RolloutService/GetBudget"
 )
 
 // RolloutServiceClient is a client for the hoist.v1.RolloutService service.
@@ -68,6 +74,10 @@ type RolloutServiceClient interface {
 	Freeze(context.Context, *v1.FreezeRequest) (*v1.FreezeResponse, error)
 	// Ends the freeze; every hold ends later by the time it was frozen.
 	Unfreeze(context.Context, *v1.UnfreezeRequest) (*v1.FreezeResponse, error)
+	// Sets the error budget of the environment, or takes it away. While nothing is left of it, the environment is frozen.
+	SetBudget(context.Context, *v1.SetBudgetRequest) (*v1.SetBudgetResponse, error)
+	// Tells the error budget, how it does, and every freeze of the environment.
+	GetBudget(context.Context, *v1.GetBudgetRequest) (*v1.GetBudgetResponse, error)
 }
 
 // NewRolloutServiceClient constructs a client for the hoist.v1.RolloutService service. By default,
@@ -129,19 +139,33 @@ func NewRolloutServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(rolloutServiceMethods.ByName("Unfreeze")),
 			connect.WithClientOptions(opts...),
 		),
+		setBudget: connect.NewClient[v1.SetBudgetRequest, v1.SetBudgetResponse](
+			httpClient,
+			baseURL+RolloutServiceSetBudgetProcedure,
+			connect.WithSchema(rolloutServiceMethods.ByName("SetBudget")),
+			connect.WithClientOptions(opts...),
+		),
+		getBudget: connect.NewClient[v1.GetBudgetRequest, v1.GetBudgetResponse](
+			httpClient,
+			baseURL+RolloutServiceGetBudgetProcedure,
+			connect.WithSchema(rolloutServiceMethods.ByName("GetBudget")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // rolloutServiceClient implements RolloutServiceClient.
 type rolloutServiceClient struct {
-	start    *connect.Client[v1.StartRolloutRequest, v1.StartRolloutResponse]
-	get      *connect.Client[v1.GetRolloutRequest, v1.GetRolloutResponse]
-	list     *connect.Client[v1.ListRolloutsRequest, v1.ListRolloutsResponse]
-	move     *connect.Client[v1.MoveRolloutRequest, v1.MoveRolloutResponse]
-	watch    *connect.Client[v1.WatchRolloutRequest, v1.WatchRolloutResponse]
-	killAll  *connect.Client[v1.KillRolloutsRequest, v1.KillRolloutsResponse]
-	freeze   *connect.Client[v1.FreezeRequest, v1.FreezeResponse]
-	unfreeze *connect.Client[v1.UnfreezeRequest, v1.FreezeResponse]
+	start     *connect.Client[v1.StartRolloutRequest, v1.StartRolloutResponse]
+	get       *connect.Client[v1.GetRolloutRequest, v1.GetRolloutResponse]
+	list      *connect.Client[v1.ListRolloutsRequest, v1.ListRolloutsResponse]
+	move      *connect.Client[v1.MoveRolloutRequest, v1.MoveRolloutResponse]
+	watch     *connect.Client[v1.WatchRolloutRequest, v1.WatchRolloutResponse]
+	killAll   *connect.Client[v1.KillRolloutsRequest, v1.KillRolloutsResponse]
+	freeze    *connect.Client[v1.FreezeRequest, v1.FreezeResponse]
+	unfreeze  *connect.Client[v1.UnfreezeRequest, v1.FreezeResponse]
+	setBudget *connect.Client[v1.SetBudgetRequest, v1.SetBudgetResponse]
+	getBudget *connect.Client[v1.GetBudgetRequest, v1.GetBudgetResponse]
 }
 
 // Start calls hoist.v1.RolloutService.Start.
@@ -212,6 +236,24 @@ func (c *rolloutServiceClient) Unfreeze(ctx context.Context, req *v1.UnfreezeReq
 	return nil, err
 }
 
+// SetBudget calls hoist.v1.RolloutService.SetBudget.
+func (c *rolloutServiceClient) SetBudget(ctx context.Context, req *v1.SetBudgetRequest) (*v1.SetBudgetResponse, error) {
+	response, err := c.setBudget.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetBudget calls hoist.v1.RolloutService.GetBudget.
+func (c *rolloutServiceClient) GetBudget(ctx context.Context, req *v1.GetBudgetRequest) (*v1.GetBudgetResponse, error) {
+	response, err := c.getBudget.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RolloutServiceHandler is an implementation of the hoist.v1.RolloutService service.
 type RolloutServiceHandler interface {
 	// Starts a rollout and carries out its first step. A seat that already serves the target starts nothing: no rollout.
@@ -229,6 +271,10 @@ type RolloutServiceHandler interface {
 	Freeze(context.Context, *v1.FreezeRequest) (*v1.FreezeResponse, error)
 	// Ends the freeze; every hold ends later by the time it was frozen.
 	Unfreeze(context.Context, *v1.UnfreezeRequest) (*v1.FreezeResponse, error)
+	// Sets the error budget of the environment, or takes it away. While nothing is left of it, the environment is frozen.
+	SetBudget(context.Context, *v1.SetBudgetRequest) (*v1.SetBudgetResponse, error)
+	// Tells the error budget, how it does, and every freeze of the environment.
+	GetBudget(context.Context, *v1.GetBudgetRequest) (*v1.GetBudgetResponse, error)
 }
 
 // NewRolloutServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -286,6 +332,18 @@ func NewRolloutServiceHandler(svc RolloutServiceHandler, opts ...connect.Handler
 		connect.WithSchema(rolloutServiceMethods.ByName("Unfreeze")),
 		connect.WithHandlerOptions(opts...),
 	)
+	rolloutServiceSetBudgetHandler := connect.NewUnaryHandlerSimple(
+		RolloutServiceSetBudgetProcedure,
+		svc.SetBudget,
+		connect.WithSchema(rolloutServiceMethods.ByName("SetBudget")),
+		connect.WithHandlerOptions(opts...),
+	)
+	rolloutServiceGetBudgetHandler := connect.NewUnaryHandlerSimple(
+		RolloutServiceGetBudgetProcedure,
+		svc.GetBudget,
+		connect.WithSchema(rolloutServiceMethods.ByName("GetBudget")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/hoist.v1.RolloutService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RolloutServiceStartProcedure:
@@ -304,6 +362,10 @@ func NewRolloutServiceHandler(svc RolloutServiceHandler, opts ...connect.Handler
 			rolloutServiceFreezeHandler.ServeHTTP(w, r)
 		case RolloutServiceUnfreezeProcedure:
 			rolloutServiceUnfreezeHandler.ServeHTTP(w, r)
+		case RolloutServiceSetBudgetProcedure:
+			rolloutServiceSetBudgetHandler.ServeHTTP(w, r)
+		case RolloutServiceGetBudgetProcedure:
+			rolloutServiceGetBudgetHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -343,4 +405,12 @@ func (UnimplementedRolloutServiceHandler) Freeze(context.Context, *v1.FreezeRequ
 
 func (UnimplementedRolloutServiceHandler) Unfreeze(context.Context, *v1.UnfreezeRequest) (*v1.FreezeResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.RolloutService.Unfreeze is not implemented"))
+}
+
+func (UnimplementedRolloutServiceHandler) SetBudget(context.Context, *v1.SetBudgetRequest) (*v1.SetBudgetResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.RolloutService.SetBudget is not implemented"))
+}
+
+func (UnimplementedRolloutServiceHandler) GetBudget(context.Context, *v1.GetBudgetRequest) (*v1.GetBudgetResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.RolloutService.GetBudget is not implemented"))
 }

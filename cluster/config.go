@@ -128,10 +128,10 @@ func (c *Config) complete() error {
 		c.TrailingLogs = 65536
 	}
 	if c.DiskReserve <= 0 {
-		c.DiskReserve = 256 << 20
+		c.DiskReserve = defaultReserve
 	}
 	if c.DiskBallast == 0 {
-		c.DiskBallast = 64 << 20
+		c.DiskBallast = defaultBallast
 	}
 	c.DiskBallast = max(c.DiskBallast, 0)
 	if c.Hooks.Wall == nil {

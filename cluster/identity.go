@@ -95,8 +95,8 @@ func (n *Node) learn() error {
 	state := n.cfg.Store.State()
 	id := *n.identity.Load()
 	id.Law = max(id.Law, state.ClusterVersion())
-	if id.ClusterID == "" {
-		id.ClusterID = state.ClusterID()
+	if named := state.ClusterID(); named != "" { // another one after a recovery
+		id.ClusterID = named
 	}
 	if id == *n.identity.Load() {
 		return nil

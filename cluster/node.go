@@ -60,6 +60,8 @@ type Node struct {
 
 	rejoining bool // the data was corrupt and put aside: this server has to be let in again
 
+	maintenance atomic.Bool // the state is being replaced
+
 	space    space
 	yielding sync.Mutex // leadership is being handed to a server with space
 
@@ -184,8 +186,8 @@ func (n *Node) openStores() (err error) {
 
 // loadState serves what this node knew when it stopped.
 func (n *Node) loadState() error {
-	n.machine = &machine{store: n.cfg.Store, applied: func(uint64, uint64) {}, configuration: func(uint64, raft.Configuration) {},
-		fail: n.fail, duration: n.metrics.apply}
+	n.machine = silentMachine()
+	n.machine.store, n.machine.fail, n.machine.duration = n.cfg.Store, n.fail, n.metrics.apply
 	p, err := loadProgress(n.stores.Files)
 	if err != nil {
 		return err

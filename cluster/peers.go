@@ -36,6 +36,8 @@ type peerState struct {
 	Servers   []raft.Server `json:"servers,omitempty"`
 	Founders  []string      `json:"founders,omitempty"` // whom it would found a cluster with
 	Wall      int64         `json:"wall"`               // its clock, unix microseconds
+	Epoch     string        `json:"epoch,omitempty"`
+	Domain    string        `json:"domain,omitempty"` // hash of its state
 	DiskFree  uint64        `json:"disk_free,omitempty"`
 	DiskSize  uint64        `json:"disk_size,omitempty"` // 0: not known
 	DiskFull  bool          `json:"disk_full,omitempty"` // takes no writes
@@ -43,9 +45,10 @@ type peerState struct {
 
 func (n *Node) describe() peerState {
 	leads := n.lead.Load() != nil
+	state := n.cfg.Store.State()
 	return peerState{
 		ServerID: n.id(), ClusterID: n.clusterID(), LawLow: fsm.LawOldest, LawHigh: fsm.LawVersion,
-		Term: n.raft().CurrentTerm(), Last: n.raft().LastIndex(), Applied: n.cfg.Store.State().Index(),
+		Term: n.raft().CurrentTerm(), Last: n.raft().LastIndex(), Applied: state.Index(), Epoch: state.Epoch(), Domain: state.DomainHash(),
 		Leader: leads, Settled: leads && n.changes.Load() == 0,
 		Servers: n.raft().GetConfiguration().Configuration().Servers, Founders: n.founders.chosen(),
 		Wall:     n.cfg.Hooks.Wall().UnixMicro(),

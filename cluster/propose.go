@@ -157,6 +157,9 @@ func (n *Node) applyHere(ctx context.Context, l *leadership, p *fsm.Proposal) at
 	if err := n.cfg.Store.State().Admit(&stamped); err != nil {
 		return attempt{err: err}
 	}
+	if err := n.inMaintenance(); err != nil {
+		return attempt{err: err}
+	}
 	if a, ok := n.writable(); !ok {
 		return a
 	}

@@ -28,7 +28,10 @@ const (
 	reserveShare = 4  // the reserve is at most this part of the disk, so that a small one can be used at all
 	ballastShare = 16 // and the ballast this part
 	tightTrail   = 256
-	lookEvery    = time.Second
+
+	defaultReserve = 256 << 20
+	defaultBallast = 64 << 20
+	lookEvery      = time.Second
 )
 
 // space is what a node knows about its disk.

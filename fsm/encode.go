@@ -127,6 +127,9 @@ func encodeBody(c Command) (uint64, []byte, error) {
 	if number == 0 {
 		return 0, nil, fmt.Errorf("%T is no command; commands are passed by value", c)
 	}
+	if body, ok := encodePlain(c); ok {
+		return number, body, nil
+	}
 	var err error
 	options := encodeOptions
 	switch c := c.(type) {
@@ -231,6 +234,13 @@ func numberOf(c Command) uint64 {
 }
 
 func decodeBody(number uint64, body []byte) (Command, error) {
+	if c, ok := decodePlain(number, body); ok {
+		return c, nil
+	}
+	return decodeLong(number, body)
+}
+
+func decodeLong(number uint64, body []byte) (Command, error) {
 	switch number {
 	case typeLeaderEstablished:
 		return decode[LeaderEstablished](body)

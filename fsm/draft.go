@@ -40,6 +40,7 @@ type touch struct {
 	reason    string             // given with it
 	flag      *evaluator.Flag    // what now holds, decoded; nil until somebody asks
 	segment   *evaluator.Segment // likewise
+	decoded   bool               // flag is what the record decodes to, and not only means the same
 	ready     *prepared          // set while now is what was prepared
 	landing   bool               // its rollout lands: the seat may change
 }
@@ -105,7 +106,7 @@ func (d *draft) enter(c Command) error {
 	if !ok {
 		return notFound(c, fmt.Sprintf("there is no environment %q in tenant %q; create it or name another", t.Environment, t.Tenant))
 	}
-	d.before, d.env, d.byNode, d.folded = env, env.clone(), map[string]*touch{}, map[string][]*touch{}
+	d.before, d.env, d.byNode = env, env.clone(), map[string]*touch{}
 	return nil
 }
 
@@ -119,11 +120,18 @@ func (d *draft) at(kind ObjectKind, key string) *touch {
 	if it, ok := d.before.item(kind, key); ok {
 		t.before, t.now = it, it
 	} else if kind == ObjectFlag {
+		if d.folded == nil {
+			d.folded = map[string][]*touch{}
+		}
 		folded := indexKey(kind, key)
 		d.folded[folded] = append(d.folded[folded], t)
 	}
 	if kind == ObjectFlag {
 		t.exposures = d.before.Exposures(key)
+		if t.now != nil {
+			t.flag = d.state.recent.of(t.now.digest()).flag
+			t.decoded = t.flag != nil
+		}
 	}
 	d.byNode[node] = t
 	d.touches = append(d.touches, t)
@@ -133,7 +141,7 @@ func (d *draft) at(kind ObjectKind, key string) *touch {
 // declared decodes the flag once; whoever changes it makes a copy.
 func (t *touch) declared() *evaluator.Flag {
 	if t.flag == nil {
-		t.flag = t.now.Flag()
+		t.flag, t.decoded = t.now.Flag(), true
 	}
 	return t.flag
 }
@@ -327,7 +335,7 @@ func (d *draft) compile() (evaluator.Changes, error) {
 		case t.now == nil:
 			changes.RemovedSegments = append(changes.RemovedSegments, t.key)
 		case t.kind == ObjectFlag:
-			compiled, err := t.compile()
+			compiled, err := d.compileFlag(t)
 			if err != nil {
 				return changes, d.refused(t, err)
 			}
@@ -345,11 +353,26 @@ func (d *draft) compile() (evaluator.Changes, error) {
 	return changes, nil
 }
 
-func (t *touch) compile() (*evaluator.Compiled, error) {
+func (d *draft) compileFlag(t *touch) (*evaluator.Compiled, error) {
 	if t.ready != nil && len(t.exposures) == 0 {
 		return t.ready.compiled, nil
 	}
-	return evaluator.Compile(effective(t.declared(), t.exposures))
+	flag := t.declared()
+	if !t.decoded || len(d.moved) > 1 || len(t.now.Record) > recentRecord {
+		return evaluator.Compile(effective(flag, t.exposures))
+	}
+	known := d.state.recent.of(t.now.digest())
+	known.digest, known.flag = t.now.digest(), flag
+	defer func() { d.state.recent.remember(known) }()
+	if len(t.exposures) > 0 {
+		return evaluator.Compile(effective(flag, t.exposures))
+	}
+	if known.compiled != nil {
+		return known.compiled, nil
+	}
+	var err error
+	known.compiled, err = evaluator.Compile(flag)
+	return known.compiled, err
 }
 
 // refused turns what the evaluator says about a definition into the answer of the write.

@@ -78,7 +78,8 @@ func kindOf(f *evaluator.Flag) evaluator.Kind {
 	return f.Kind
 }
 
-// edit changes one field of a copy of a stored flag.
+// edit changes a field that is a truth in a copy of a stored flag. What was decoded stays so: the copy is what its record
+// would decode to.
 func (d *draft) edit(c Command, key string, change func(*evaluator.Flag) error) error {
 	t := d.at(ObjectFlag, key)
 	if t.now == nil {
@@ -88,7 +89,9 @@ func (d *draft) edit(c Command, key string, change func(*evaluator.Flag) error) 
 	if err := change(&f); err != nil {
 		return err
 	}
+	decoded := t.decoded
 	t.declare(c, &f)
+	t.decoded = decoded
 	return nil
 }
 

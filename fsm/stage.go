@@ -200,7 +200,7 @@ func (t *touch) take(c Command, r *prepared) bool {
 		return true
 	}
 	fresh := *r.item
-	t.now, t.verb, t.flag, t.ready = &fresh, c.Verb(), r.flag, r
+	t.now, t.verb, t.flag, t.decoded, t.ready = &fresh, c.Verb(), r.flag, false, r
 	return true
 }
 

@@ -35,7 +35,8 @@ type State struct {
 	rest             sum             // stamps, versions, requests, stages
 	checkpoints      []checkpoint    // oldest first
 	outbox           outbox
-	thawAt           int64 // when the first freeze that has an end may end; 0: none has. Derived, not saved
+	thawAt           int64        // when the first freeze that has an end may end; 0: none has. Derived, not saved
+	recent           *recentFlags // a memory of work done, no part of what is known
 }
 
 // tenant is a tenant with its environments in the order of their creation. It is immutable.
@@ -47,7 +48,7 @@ type tenant struct {
 
 // freshState is the same on every node: what differs between clusters comes with the first LeaderEstablished.
 func freshState() *State {
-	s := &State{version: LawOldest, requests: newRequestTable()}
+	s := &State{version: LawOldest, requests: newRequestTable(), recent: &recentFlags{}}
 	s.addTenant(DefaultTenant, "", 0)
 	return s
 }

@@ -15,7 +15,7 @@ func (t *touch) define(c Command, record []byte, refs evaluator.References) {
 		return
 	}
 	t.now = newItem(t.key, record, refs)
-	t.verb, t.flag, t.segment, t.ready = c.Verb(), nil, nil, nil
+	t.verb, t.flag, t.decoded, t.segment, t.ready = c.Verb(), nil, false, nil, nil
 }
 
 // newItem is an item that flush has yet to stamp.
@@ -40,7 +40,7 @@ func (d *draft) remove(c Command) error {
 
 // flush writes what the touches came to: tables, history, reverse references, hashes and audit rows.
 func (d *draft) flush() {
-	w := flusher{draft: d, links: map[string]*evaluator.Edit[struct{}]{}}
+	w := flusher{draft: d}
 	for _, t := range d.touches {
 		if t.before != nil && t.now != nil && bytes.Equal(t.before.Record, t.now.Record) {
 			t.now = t.before
@@ -74,16 +74,23 @@ type flusher struct {
 }
 
 func (w *flusher) definitions() {
-	tables := map[ObjectKind]*evaluator.Edit[*item]{}
-	for _, t := range w.defined { // removals first: a key that differs only in case may come into the place
-		if tables[t.kind] == nil {
-			tables[t.kind] = w.env.table(t.kind).Edit()
+	var flags, segments *evaluator.Edit[*item]
+	table := func(kind ObjectKind) *evaluator.Edit[*item] {
+		edit := &flags
+		if kind == ObjectSegment {
+			edit = &segments
 		}
+		if *edit == nil {
+			*edit = w.env.table(kind).Edit()
+		}
+		return *edit
+	}
+	for _, t := range w.defined { // removals first: a key that differs only in case may come into the place
 		if t.before != nil {
 			w.dropLeaves(t.kind, t.before)
 		}
 		if t.before != nil && t.now == nil {
-			tables[t.kind].Delete(indexKey(t.kind, t.key))
+			table(t.kind).Delete(indexKey(t.kind, t.key))
 		}
 	}
 	for _, t := range w.defined {
@@ -92,16 +99,16 @@ func (w *flusher) definitions() {
 			w.bury(nodeName(t.kind, t.key), versions)
 		} else {
 			w.stamp(t, versions)
-			tables[t.kind].Put(indexKey(t.kind, t.key), t.now, w.state.index)
+			table(t.kind).Put(indexKey(t.kind, t.key), t.now, w.state.index)
 			w.addLeaves(t.kind, t.now)
 		}
 		w.audit(t, t.verb, t.before, t.now, "")
 	}
-	if edit := tables[ObjectFlag]; edit != nil {
-		w.env.flags = edit.Done()
+	if flags != nil {
+		w.env.flags = flags.Done()
 	}
-	if edit := tables[ObjectSegment]; edit != nil {
-		w.env.segments = edit.Done()
+	if segments != nil {
+		w.env.segments = segments.Done()
 	}
 }
 
@@ -234,6 +241,9 @@ func (w *flusher) link(target string) *evaluator.Edit[struct{}] {
 	set, ok := w.before.referrers.Get(target)
 	if !ok {
 		set = &referrerSet{}
+	}
+	if w.links == nil {
+		w.links = map[string]*evaluator.Edit[struct{}]{}
 	}
 	w.linked = append(w.linked, target)
 	w.links[target] = set.Edit()

@@ -31,7 +31,7 @@ type page[T any] struct {
 	entries []entry[T]
 	highest uint64 // revision
 	depth   uint8
-	owner   *Edit[T] // the edit that made the page and may still change it
+	owner   *Owner // who made the page and may still change it
 }
 
 type entry[T any] struct {

@@ -5,18 +5,28 @@ import "slices"
 // Edit collects many writes into one new Index and copies each touched page and sheet once. It belongs to one goroutine
 // and ends with Done.
 type Edit[T any] struct {
-	next Index[T]
-	mine []bool // sheets of next that no other index shares
+	next  Index[T]
+	owner *Owner // of the pages that this edit may change
+	mine  []bool // sheets of next that no other index shares; nil: the directory too is shared
+	alone Owner
 }
 
+// Owner is what edits have in common that follow each other and of which only the last result is kept: what one of them
+// copied, the next one changes in place. The results in between must not be read any more once the next edit began.
+type Owner struct{ _ byte }
+
 // Edit starts an edit. The receiver does not change.
-func (x *Index[T]) Edit() *Edit[T] {
-	e := &Edit[T]{next: *x}
-	e.next.directory = slices.Clone(x.directory)
-	if len(e.next.directory) == 0 {
-		e.next.directory = []sheet[T]{{newPage[T](0, 1, e)}}
+func (x *Index[T]) Edit() *Edit[T] { return x.EditAs(nil) }
+
+// EditAs starts an edit of an owner; nil: it has none but itself. The receiver changes if the owner made it.
+func (x *Index[T]) EditAs(owner *Owner) *Edit[T] {
+	e := &Edit[T]{next: *x, owner: owner}
+	if owner == nil {
+		e.owner = &e.alone
 	}
-	e.mine = make([]bool, len(e.next.directory))
+	if len(x.directory) == 0 {
+		e.next.directory, e.mine = []sheet[T]{{newPage[T](0, 1, e.owner)}}, []bool{true}
+	}
 	return e
 }
 
@@ -65,10 +75,10 @@ func (e *Edit[T]) Delete(key string) bool {
 // own returns the page of hash, copied unless this edit made it.
 func (e *Edit[T]) own(hash uint64) *page[T] {
 	p := e.next.page(hash)
-	if p.owner == e {
+	if p.owner == e.owner {
 		return p
 	}
-	mine := &page[T]{slots: slices.Clone(p.slots), highest: p.highest, depth: p.depth, owner: e}
+	mine := &page[T]{slots: slices.Clone(p.slots), highest: p.highest, depth: p.depth, owner: e.owner}
 	mine.entries = append(make([]entry[T], 0, len(p.entries)+1), p.entries...)
 	e.replace(hash, mine)
 	return mine
@@ -76,6 +86,9 @@ func (e *Edit[T]) own(hash uint64) *page[T] {
 
 // replace puts p at every place of the directory that p's own bits cover.
 func (e *Edit[T]) replace(hash uint64, p *page[T]) {
+	if e.mine == nil {
+		e.next.directory, e.mine = slices.Clone(e.next.directory), make([]bool, len(e.next.directory))
+	}
 	span := 1 << (e.next.depth - p.depth)
 	first := int(hash>>(64-e.next.depth)) &^ (span - 1)
 	for i := first; i < first+span; i++ {
@@ -92,7 +105,7 @@ func (e *Edit[T]) split(p *page[T], hash uint64) {
 	if p.depth == e.next.depth {
 		e.double()
 	}
-	halves := [2]*page[T]{newPage[T](p.depth+1, pageSize/2, e), newPage[T](p.depth+1, pageSize/2, e)}
+	halves := [2]*page[T]{newPage[T](p.depth+1, pageSize/2, e.owner), newPage[T](p.depth+1, pageSize/2, e.owner)}
 	for _, one := range p.entries {
 		h := hashText(one.key)
 		half := halves[h>>(63-p.depth)&1]
@@ -112,7 +125,7 @@ func (e *Edit[T]) double() {
 			places = append(places, p, p)
 		}
 	}
-	e.next.directory = e.next.directory[:0]
+	e.next.directory = nil
 	for one := range slices.Chunk(places, 1<<sheetBits) {
 		e.next.directory = append(e.next.directory, one)
 	}
@@ -120,7 +133,7 @@ func (e *Edit[T]) double() {
 	e.mine = slices.Repeat([]bool{true}, len(e.next.directory))
 }
 
-func newPage[T any](depth uint8, room int, owner *Edit[T]) *page[T] {
+func newPage[T any](depth uint8, room int, owner *Owner) *page[T] {
 	p := &page[T]{depth: depth, owner: owner, entries: make([]entry[T], 0, room)}
 	p.slots = make([]uint16, slotsFor(room))
 	return p

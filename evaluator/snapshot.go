@@ -31,6 +31,7 @@ type Changes struct {
 	RemovedFlags    []string
 	RemovedSegments []string
 	Origin          *Origin // nil: the changes were made here
+	Owner           *Owner  // not nil: the snapshot itself is not read any more if the same owner made it
 }
 
 // Origin is what a follower learns about changes that were made elsewhere: the positions of the snapshot they come
@@ -133,7 +134,7 @@ func newStep(s *Snapshot, c Changes) *step {
 
 func (st *step) editFlags() *Edit[*Compiled] {
 	if st.flags == nil {
-		st.flags = st.old.flags.Edit()
+		st.flags = st.old.flags.EditAs(st.changes.Owner)
 	}
 	return st.flags
 }

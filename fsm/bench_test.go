@@ -65,6 +65,26 @@ func BenchmarkApplyOneFlag(b *testing.B) {
 	}
 }
 
+// BenchmarkApplyBatch is one of 32 small writes that arrive together, each to a flag of its own, per write.
+func BenchmarkApplyBatch(b *testing.B) {
+	const together, flags = 32, 64
+	n := fleet(b, flags)
+	entries := make([]fsm.Entry, b.N)
+	base := n.store.State().Index()
+	for i := range entries {
+		p := n.proposal(fsm.SetEnabled{Scope: dev, Key: fmt.Sprintf("service.feature-%06d", i%flags), Enabled: i/flags%2 == 1})
+		p.At = n.now
+		entries[i] = fsm.Entry{Index: base + 1 + uint64(i), Term: 1, Data: p.Encode()}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < len(entries); i += together {
+		for _, out := range n.store.Apply(entries[i:min(i+together, len(entries))]) {
+			require.NoError(b, out.Err)
+		}
+	}
+}
+
 // The capture of a snapshot is reading one pointer.
 func BenchmarkCaptureSnapshot(b *testing.B) {
 	n := fleet(b, 100_000)

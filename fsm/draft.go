@@ -19,6 +19,7 @@ type draft struct {
 	byNode    map[string]*touch
 	folded    map[string][]*touch // flags that did not exist before, by folded key
 	moved     []*touch            // those that flush found changed
+	late      *touch              // of these, the one whose item land puts into its table; nil: all are there
 	since     uint64              // what moved after it is a conflict; 0: nothing is
 	changed   bool
 	stirred   bool   // a rollout, a change, the policy or the freeze changed
@@ -295,6 +296,8 @@ func (d *draft) finish(c Command) error {
 		if err != nil {
 			return err
 		}
+		d.land()
+		changes.Owner = d.state.batch
 		d.env.revision, d.changed = d.state.index, true
 		d.env.snapshot = d.env.snapshot.With(changes)
 		d.state.replaceEnvironment(d.env)

@@ -35,8 +35,9 @@ type State struct {
 	rest             sum             // stamps, versions, requests, stages
 	checkpoints      []checkpoint    // oldest first
 	outbox           outbox
-	thawAt           int64        // when the first freeze that has an end may end; 0: none has. Derived, not saved
-	recent           *recentFlags // a memory of work done, no part of what is known
+	thawAt           int64            // when the first freeze that has an end may end; 0: none has. Derived, not saved
+	recent           *recentFlags     // a memory of work done, no part of what is known
+	batch            *evaluator.Owner // of the states between two entries of one Apply, which nobody else sees
 }
 
 // tenant is a tenant with its environments in the order of their creation. It is immutable.

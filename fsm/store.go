@@ -78,6 +78,9 @@ func (s *Store) Apply(entries []Entry) []Outcome {
 	old := s.State()
 	start := *old
 	start.audit.news = nil
+	if len(entries) > 1 {
+		start.batch = &evaluator.Owner{}
+	}
 	state := &start
 	var law *LawError
 	for i, e := range entries {
@@ -96,6 +99,7 @@ func (s *Store) Apply(entries []Entry) []Outcome {
 		return outcomes
 	}
 	state.requests.settle() // nobody holds it yet
+	state.batch = nil
 	s.publish(old, state)
 	return outcomes
 }

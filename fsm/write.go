@@ -85,6 +85,7 @@ func (w *flusher) definitions() {
 		}
 		return *edit
 	}
+	w.late = w.lone()
 	for _, t := range w.defined { // removals first: a key that differs only in case may come into the place
 		if t.before != nil {
 			w.dropLeaves(t.kind, t.before)
@@ -99,7 +100,9 @@ func (w *flusher) definitions() {
 			w.bury(nodeName(t.kind, t.key), versions)
 		} else {
 			w.stamp(t, versions)
-			table(t.kind).Put(indexKey(t.kind, t.key), t.now, w.state.index)
+			if t != w.late {
+				table(t.kind).Put(indexKey(t.kind, t.key), t.now, w.state.index)
+			}
 			w.addLeaves(t.kind, t.now)
 		}
 		w.audit(t, t.verb, t.before, t.now, "")
@@ -109,6 +112,28 @@ func (w *flusher) definitions() {
 	}
 	if segments != nil {
 		w.env.segments = segments.Done()
+	}
+}
+
+// lone is the flag that a command changes without coming or going and without changing what it refers to. Nothing looks
+// for it in the table before the command is accepted, so that land can put it there, into pages that a batch shares.
+func (w *flusher) lone() *touch {
+	if len(w.defined) != 1 || len(w.moved) != 1 {
+		return nil
+	}
+	t := w.defined[0]
+	if t.kind != ObjectFlag || t.before == nil || t.now == nil || t.before.refs != nil || t.now.refs != nil {
+		return nil
+	}
+	return t
+}
+
+// land puts the lone flag in its place; nothing can fail after it.
+func (d *draft) land() {
+	if d.late != nil {
+		edit := d.env.flags.EditAs(d.state.batch)
+		edit.Put(indexKey(ObjectFlag, d.late.key), d.late.now, d.state.index)
+		d.env.flags = edit.Done()
 	}
 }
 

@@ -92,6 +92,7 @@ func BenchmarkEvaluate(b *testing.B) {
 		for _, size := range []int{10, 1_000, 10_000} {
 			b.Run(fmt.Sprintf("%s/flags=%d/hoist", q.name, size), func(b *testing.B) { ours(b, q, size) })
 			b.Run(fmt.Sprintf("%s/flags=%d/launchdarkly", q.name, size), func(b *testing.B) { launchdarkly(b, q, size) })
+			b.Run(fmt.Sprintf("%s/flags=%d/growthbook", q.name, size), func(b *testing.B) { growthBook(b, q, size) })
 		}
 	}
 }
@@ -124,6 +125,29 @@ func ours(b *testing.B, q question, size int) {
 	for b.Loop() {
 		s.Evaluate(key, about)
 	}
+}
+
+// BenchmarkCores asks the static question from 1 and from all cores: nothing is shared but what is read.
+func BenchmarkCores(b *testing.B) {
+	f := both(evaluator.Flag{Key: "flag", Default: &evaluator.Serve{Variant: "on"}})
+	compiled, err := evaluator.Compile(&f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := evaluator.EmptySnapshot("bench").With(evaluator.Changes{Revision: 1, Flags: []*evaluator.Compiled{compiled}})
+	about := evaluator.NewContext("user-1")
+	b.Run("one", func(b *testing.B) {
+		for b.Loop() {
+			s.Evaluate("flag", about)
+		}
+	})
+	b.Run("all", func(b *testing.B) {
+		b.RunParallel(func(p *testing.PB) {
+			for p.Next() {
+				s.Evaluate("flag", about)
+			}
+		})
+	})
 }
 
 func launchdarkly(b *testing.B, q question, size int) {

@@ -37,6 +37,7 @@ type rule struct {
 	id      string
 	clauses []clause
 	then    target
+	run     *run // of this and the following rules, at the first of them
 }
 
 // target is what a rule or the default serves: one result, or a split of several.
@@ -113,6 +114,7 @@ func (b *builder) build(c *Compiled) {
 	for i, r := range f.Rules {
 		c.rules[i] = rule{id: r.ID, clauses: compileClauses(r.If, b.names), then: b.target(r.Then, r.ID, ReasonTargetingMatch)}
 	}
+	linkRuns(c.rules)
 	c.fallback = b.target(*f.Default, "", reason)
 }
 

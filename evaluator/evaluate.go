@@ -103,12 +103,20 @@ func (q *query) decide(f *Compiled, depth int) *Result {
 			return f.failed
 		}
 	}
-	for i := range f.rules {
+	for i := 0; i < len(f.rules); i++ {
 		r := &f.rules[i]
+		matched := false
 		if q.trace != nil {
 			q.trace.openRule()
+		} else if r.run != nil {
+			place, known := r.run.first(q.find(r.run.by))
+			if i += place; place == r.run.length {
+				i-- // the rule after the row is next
+				continue
+			}
+			r, matched = &f.rules[i], known
 		}
-		matched := q.all(r.clauses, depth, 0)
+		matched = matched || q.all(r.clauses, depth, 0)
 		if !matched && q.trace == nil {
 			continue
 		}

@@ -19,7 +19,7 @@ func newTextSet(texts []string) *textSet {
 	t.slots = make([]uint64, slotsFor(len(texts)))
 	kept := texts[:0:0]
 	for _, text := range texts {
-		if t.lookup(kept, text) {
+		if t.lookup(kept, text) >= 0 {
 			continue
 		}
 		kept = append(kept, text)
@@ -34,7 +34,10 @@ func newTextSet(texts []string) *textSet {
 	return t
 }
 
-func (t *textSet) has(text string) bool {
+func (t *textSet) has(text string) bool { return t.place(text) >= 0 }
+
+// place is where text stands in the list, -1 when it does not.
+func (t *textSet) place(text string) int {
 	if t.slots != nil {
 		return t.lookup(t.texts, text)
 	}
@@ -43,22 +46,22 @@ func (t *textSet) has(text string) bool {
 		// Values of one list tend to begin alike (user-1, user-2), so the last byte tells most of them apart.
 		one := t.texts[i]
 		if len(one) == n && (n == 0 || (one[n-1] == text[n-1] && sameText(one, text))) {
-			return true
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
-func (t *textSet) lookup(texts []string, text string) bool {
+func (t *textSet) lookup(texts []string, text string) int {
 	h := hashText(text)
 	mask := uint64(len(t.slots) - 1)
 	for i := h & mask; ; i = (i + 1) & mask {
 		slot := t.slots[i]
 		if slot == 0 {
-			return false
+			return -1
 		}
-		if slot>>32 == h>>32 && sameText(texts[uint32(slot)-1], text) {
-			return true
+		if at := uint32(slot) - 1; slot>>32 == h>>32 && sameText(texts[at], text) {
+			return int(at)
 		}
 	}
 }

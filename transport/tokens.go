@@ -2,7 +2,9 @@ package transport
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"net"
 	"net/http"
@@ -19,22 +21,33 @@ import (
 // tokenService answers hoist.v1.TokenService. Secrets are made here: the log and the state see their hashes only.
 type tokenService struct{ *Server }
 
-// newSecret is a token before anybody has granted it anything: its text, its id and what is stored of it.
-func newSecret(kind fsm.TokenKind) (text, id, digest string) {
-	id = randomText(fsm.TokenIDLength)
-	text = fsm.FormatCredential(kind, id, randomText(fsm.TokenSecretLength))
+// newSecret is a token before anybody has granted it anything: its text, its id and what is stored of it. The same seed
+// gives the same token, so that a retry asks for what the first attempt asked for.
+func newSecret(kind fsm.TokenKind, seed []byte) (text, id, digest string, err error) {
+	switch len(seed) {
+	case 0:
+		seed = make([]byte, seedLength)
+		rand.Read(seed) //nolint:errcheck // never fails: without randomness it ends the process
+	case seedLength:
+	default:
+		return "", "", "", &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: "seed", Detail: "must be 32 random bytes, or nothing"}
+	}
+	id = spell(seed, "id", fsm.TokenIDLength)
+	text = fsm.FormatCredential(kind, id, spell(seed, "secret", fsm.TokenSecretLength))
 	sum := fsm.CredentialDigest(text)
-	return text, id, hex.EncodeToString(sum[:])
+	return text, id, hex.EncodeToString(sum[:]), nil
 }
 
-// randomText is made of letters and digits, each as likely as the others.
-func randomText(length int) string {
+const seedLength = 32
+
+// spell makes letters and digits of a seed, each as likely as the others, by HMAC-SHA256 in counter mode.
+func spell(seed []byte, purpose string, length int) string {
 	const fair = 256 - 256%len(fsm.Alphabet) // bytes from here on would favour the first letters
 	out := make([]byte, 0, length)
-	for len(out) < length {
-		var b [64]byte
-		rand.Read(b[:]) //nolint:errcheck // never fails: without randomness it ends the process
-		for _, c := range b {
+	for block := byte(0); len(out) < length; block++ {
+		mac := hmac.New(sha256.New, seed)
+		mac.Write(append([]byte("hoist token "+purpose), block))
+		for _, c := range mac.Sum(nil) {
 			if int(c) < fair && len(out) < length {
 				out = append(out, fsm.Alphabet[int(c)%len(fsm.Alphabet)])
 			}
@@ -55,7 +68,10 @@ func (s tokenService) Bootstrap(ctx context.Context, r *hoistv1.BootstrapTokenRe
 	if err != nil {
 		return nil, err
 	}
-	text, id, digest := newSecret(fsm.TokenAdmin)
+	text, id, digest, err := newSecret(fsm.TokenAdmin, r.GetSeed())
+	if err != nil {
+		return nil, err
+	}
 	return s.make(ctx, who, text, fsm.BootstrapToken{ID: id, Digest: digest, Owner: firstOf(r.GetOwner(), "admin")}, r.GetWrite())
 }
 
@@ -81,7 +97,10 @@ func (s tokenService) Create(ctx context.Context, r *hoistv1.CreateTokenRequest)
 	if err != nil {
 		return nil, err
 	}
-	text, id, digest := newSecret(fsm.TokenKind(r.GetKind()))
+	text, id, digest, err := newSecret(fsm.TokenKind(r.GetKind()), r.GetSeed())
+	if err != nil {
+		return nil, err
+	}
 	return s.make(ctx, who, text, fsm.CreateToken{ID: id, Digest: digest, For: fsm.Duration(r.GetExpiresInMs()), Grant: fsm.Grant{
 		Tenant: who.tenant, Kind: fsm.TokenKind(r.GetKind()), Name: r.GetName(), Environments: r.GetEnvironments(), Everywhere: r.GetEverywhere(),
 		Role: fsm.Role(r.GetRole()), Groups: r.GetGroups(), Owner: firstOf(r.GetOwner(), who.actor.ID), Email: r.GetEmail(),

@@ -87,15 +87,23 @@ func (q *asking) open(ctx context.Context, a *app) (aim, func() error, error) {
 	}
 	content := manyFlags(q.flags - len(workloads()))
 	content.Flags = append(workloads(), content.Flags...)
-	n, err := dial(where{addr: running.address(), tenant: defaultTenant, environment: defaultEnvironment})
+	w := where{addr: running.address(), tenant: defaultTenant, environment: defaultEnvironment}
+	made, err := enroll(ctx, w) // as any client does, every request brings a token
+	var n *node
+	if err == nil {
+		w.token = made.Admin
+		n, err = dial(w)
+	}
 	if err == nil {
 		err = a.loadContent(ctx, n, content)
 	}
 	if err != nil {
 		return aim{}, nil, errors.Join(err, running.close())
 	}
-	return aim{addr: running.address()}, running.close, nil
+	return aim{addr: running.address(), header: bearerLine(made.Server)}, running.close, nil
 }
+
+func bearerLine(token string) string { return "Authorization: Bearer " + token + "\r\n" }
 
 func (q *asking) remote() (aim, error) {
 	base, err := baseURL(q.url)
@@ -115,7 +123,7 @@ func (q *asking) remote() (aim, error) {
 		p.addr = net.JoinHostPort(u.Hostname(), port)
 	}
 	if token := cmp.Or(q.token, os.Getenv("HOIST_TOKEN")); token != "" {
-		p.header += "Authorization: Bearer " + token + "\r\n"
+		p.header += bearerLine(token)
 	}
 	if q.environment != "" {
 		p.header += "X-Hoist-Environment: " + q.environment + "\r\n"

@@ -67,8 +67,8 @@ func (w *where) resolve() error {
 		}
 		token = strings.TrimSpace(string(data))
 	}
-	w.token = token
 	w.addr = cmp.Or(w.addr, os.Getenv("HOIST_ADDR"), saved.Addr, defaultAddr)
+	w.token = cmp.Or(token, savedToken(w.addr))
 	w.tenant = cmp.Or(w.tenant, os.Getenv("HOIST_TENANT"), saved.Tenant, defaultTenant)
 	w.environment = cmp.Or(w.environment, os.Getenv("HOIST_ENV"), saved.Env, defaultEnvironment)
 	return nil
@@ -139,6 +139,7 @@ type node struct {
 	cluster  hoistv1connect.ClusterServiceClient
 	sync     hoistv1connect.SyncServiceClient
 	rollouts hoistv1connect.RolloutServiceClient
+	tokens   hoistv1connect.TokenServiceClient
 }
 
 // connect resolves where the command goes. Nothing is sent before the first call.
@@ -170,6 +171,7 @@ func dial(w where) (*node, error) {
 		cluster:  hoistv1connect.NewClusterServiceClient(client, base, explain),
 		sync:     hoistv1connect.NewSyncServiceClient(client, base, explain),
 		rollouts: hoistv1connect.NewRolloutServiceClient(client, base, explain),
+		tokens:   hoistv1connect.NewTokenServiceClient(client, base, explain),
 	}, nil
 }
 

@@ -25,6 +25,7 @@ type rehearsal struct {
 	log       string // --log-store of the servers
 
 	children  []*child
+	tokens    *enrolled
 	traffic   *traffic
 	ledger    *ledger
 	followers *followers
@@ -99,6 +100,9 @@ func (a *app) rehearse(ctx context.Context, r *rehearsal) (err error) {
 	if err := a.raiseCluster(ctx, r); err != nil {
 		return err
 	}
+	for _, c := range r.children {
+		defer saveToken(c.http, r.tokens.Admin)()
+	}
 	a.welcome(r)
 	broken := a.perform(ctx, r)
 	// Ctrl-C ends the show, not the judgement.
@@ -113,18 +117,16 @@ func (a *app) rehearse(ctx context.Context, r *rehearsal) (err error) {
 func (a *app) raiseCluster(ctx context.Context, r *rehearsal) error {
 	a.talk("starting %d servers …", len(r.children))
 	for _, c := range r.children {
-		c.log = r.log
+		c.log, c.guarded = r.log, true
 		if err := c.start(gossipOf(r.children)); err != nil {
 			return err
 		}
 	}
-	first := r.children[0].node
-	if err := awaitLeader(ctx, first); err != nil {
-		for _, c := range r.children {
-			err = errors.Join(err, c.alive())
-		}
+	var err error
+	if r.tokens, err = enrollAll(ctx, r.children); err != nil {
 		return err
 	}
+	first := r.children[0].node
 	shop, err := a.shopManifest()
 	if err != nil {
 		return err
@@ -171,12 +173,13 @@ func (a *app) welcome(r *rehearsal) {
 	for _, c := range r.children {
 		a.talk("  %s  %s", c.name, c.node.base)
 	}
-	a.talk("\nevaluate a flag:\n  %s", curlLine(base, "new-checkout"))
+	a.talk("\nevaluate a flag:\n  %s", curlLine(base, "new-checkout", r.tokens.Server))
 	a.talk("\nfrom a Go program, with any OpenFeature SDK and its OFREP provider:")
-	a.talk("  openfeature.SetProviderAndWait(ofrep.NewProvider(%q))", base)
+	a.talk("  openfeature.SetProviderAndWait(ofrep.NewProvider(%q, ofrep.WithBearerToken(%q)))", base, r.tokens.Server)
 	a.talk("  user := openfeature.NewEvaluationContext(\"user-1\", nil)")
 	a.talk("  on, _ := openfeature.NewClient(\"shop\").BooleanValue(ctx, \"new-checkout\", false, user)")
-	a.talk("\ntry in another terminal:\n  export HOIST_ADDR=%s\n  hoist flag list\n"+
+	a.talk("\nthe tokens: for everything, for a backend, for a page of this machine\n%s", r.tokens.lines())
+	a.talk("try in another terminal (hoist finds the first token by itself while the demo runs):\n  export HOIST_ADDR=%s\n  hoist flag list\n"+
 		"  hoist flag kill new-checkout --reason \"just trying\" --wait\n  hoist cluster status\n", r.children[0].http)
 }
 

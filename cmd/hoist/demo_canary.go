@@ -159,12 +159,14 @@ func (c *canary) use(ctx context.Context, client *http.Client, worker int) {
 
 func (c *canary) evaluate(ctx context.Context, client *http.Client, turn, user int) (string, error) {
 	body := fmt.Sprintf(`{"context":{"targetingKey":"customer-%d"}}`, user)
-	base := c.children[turn%len(c.children)].node.base
+	node := c.children[turn%len(c.children)]
+	base := node.node.base
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/ofrep/v1/evaluate/flags/"+c.flag, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return "", err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+node.evaluates)
 	response, err := client.Do(request)
 	if err != nil {
 		return "", err

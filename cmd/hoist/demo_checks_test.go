@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 // reachable is a child of the demo that is really the node of the test.
 func reachable(t *testing.T, url string) *child {
 	t.Helper()
-	n, err := dial(where{addr: url, tenant: defaultTenant, environment: defaultEnvironment})
+	n, err := dial(where{addr: url, tenant: defaultTenant, environment: defaultEnvironment, token: os.Getenv("HOIST_TOKEN")})
 	require.NoError(t, err)
-	return &child{name: "node", http: url, node: n}
+	return &child{name: "node", http: url, node: n, evaluates: os.Getenv("TEST_SERVER_TOKEN")}
 }
 
 func TestTheLedgerFindsALostWriteAndABackwardRead(t *testing.T) {

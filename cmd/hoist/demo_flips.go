@@ -43,7 +43,7 @@ func (f *flipper) flip(ctx context.Context, turn int, enable bool) {
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		c := f.children[(turn+attempt)%len(f.children)]
 		command := exec.CommandContext(ctx, self, "flag", verb, flippedFlag, "--addr", c.http, "--comment", "flipped by the demo")
-		command.Env = demoEnvironment()
+		command.Env = append(demoEnvironment(), "HOIST_TOKEN="+c.node.token)
 		if command.Run() == nil {
 			f.acknowledged++
 			f.enabled, f.certain = enable, true

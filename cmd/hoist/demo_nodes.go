@@ -24,6 +24,8 @@ type child struct {
 	dir                string
 	log                string // the --log-store of a new node
 	node               *node  // connection to it
+	guarded            bool   // its door wants tokens; benchmarks of what lies behind the door leave it open
+	evaluates          string // token for evaluations; empty at an open door
 
 	lives   atomic.Int64  // how often it was started; tells answers of one process from those of the next
 	highest atomic.Uint64 // highest revision that an evaluation answer of this process carried
@@ -90,6 +92,9 @@ func (c *child) start(join []string) error {
 	process := exec.Command(self, "server", "--stop-with-stdin", "--http", c.http, "--peer", c.peer, "--gossip", c.gossip,
 		"--node-name", c.name, "--cluster-name", "hoist-demo", "--data-dir", filepath.Join(c.dir, "data"), "--log-store", c.log,
 		"--bootstrap-expect", fmt.Sprint(len(join)), "--join", strings.Join(join, ","))
+	if !c.guarded {
+		process.Args = append(process.Args, "--insecure-no-auth")
+	}
 	process.Env = demoEnvironment()
 	process.Stdout, process.Stderr = output, output
 	ownGroup(process)
@@ -112,6 +117,26 @@ func (c *child) start(join []string) error {
 	c.lives.Add(1)
 	c.serves.Store(true)
 	return nil
+}
+
+// enrollAll makes the first tokens of a fresh cluster and gives them to the connections to its nodes.
+func enrollAll(ctx context.Context, children []*child) (*enrolled, error) {
+	made, err := enroll(ctx, children[0].node.where)
+	if err != nil {
+		for _, c := range children {
+			err = errors.Join(err, c.alive())
+		}
+		return nil, err
+	}
+	for _, c := range children {
+		w := c.node.where
+		w.token = made.Admin
+		if c.node, err = dial(w); err != nil {
+			return nil, err
+		}
+		c.evaluates = made.Server
+	}
+	return made, nil
 }
 
 // demoEnvironment is ours without the settings of some other server.

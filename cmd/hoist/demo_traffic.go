@@ -135,6 +135,9 @@ func (t *traffic) askNode(ctx context.Context, index int, q question) error {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if c.evaluates != "" {
+		request.Header.Set("Authorization", "Bearer "+c.evaluates)
+	}
 	response, err := t.client.Do(request)
 	if err != nil {
 		return err

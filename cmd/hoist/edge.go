@@ -34,11 +34,14 @@ func (a *app) edgeCommand() *cobra.Command {
 		Long: `Follow environments of any server or of another edge, and answer OFREP, Connect evaluations, Watch and Follow from memory. An edge needs no
 write permission, no disk beyond one file per environment and no open port but its own.
 
+Clients come with their own tokens: an edge follows the hashes of those that count in its environments, lets them in without asking anybody, and
+goes on with those it knows while no upstream can be reached. A token that is revoked is refused here within seconds.
+
 It starts and serves from those files while no upstream can be reached: Hoist-Age-Ms on every answer, /readyz?verbose and the metric
 hoist_edge_age_seconds say how old that is. Requests that name no environment are about the first --env. The address is printed on
 standard output as soon as it serves; port 0 picks a free one.`,
 		Example: `  hoist edge --upstream http://10.0.0.1:7700 --upstream http://10.0.0.2:7700 --env production
-  hoist edge --upstream 127.0.0.1:7700 --env dev,staging --data-dir /var/lib/hoist-edge
+  HOIST_TOKEN=$(hoist token create --kind edg -e dev,staging) hoist edge --upstream 127.0.0.1:7700 --env dev,staging --data-dir /var/lib/hoist-edge
   hoist edge --upstream http://edge.internal:7710 --http 127.0.0.1:7720`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,11 +61,11 @@ standard output as soon as it serves; port 0 picks a free one.`,
 	f.StringSliceVarP(&o.environments, "env", "e", []string{defaultEnvironment}, "environments to follow, repeatable or separated by commas")
 	f.StringVar(&o.http, "http", "127.0.0.1:7710", "address to serve on")
 	f.StringVar(&o.tenant, "tenant", defaultTenant, "tenant of the environments")
-	f.StringVar(&o.token, "token", "", "credential for the upstreams, sent as a bearer token (HOIST_TOKEN)")
+	f.StringVar(&o.token, "token", "", "token of kind edg for the upstreams (HOIST_TOKEN)")
 	f.StringVar(&o.dataDir, "data-dir", "./hoist-edge", "where the last known state of every environment is kept")
 	f.StringVar(&o.publicPrefix, "public-prefix", "", "path under which a proxy publishes this edge, for example /flags")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.BoolVar(&o.insecure, "insecure-no-auth", false, "allow an address beyond loopback although nobody is asked for credentials")
+	f.BoolVar(&o.insecure, "insecure-no-auth", false, "let everybody on this machine in without a token; only with --http on loopback")
 	f.BoolVar(&o.insecureUpstream, "insecure-token", false, "allow sending --token without TLS beyond loopback")
 	f.BoolVar(&o.stopWithStdin, "stop-with-stdin", false, "stop when standard input ends: for programs that start hoist as a child")
 	return c
@@ -70,9 +73,8 @@ standard output as soon as it serves; port 0 picks a free one.`,
 
 // edge runs an edge until ctx ends.
 func (a *app) edge(ctx context.Context, o *outpost) error {
-	if !loopback(o.http) && !o.insecure {
-		return failed("--http 127.0.0.1:7710, or --insecure-no-auth on a network that is yours",
-			"http: %s can be reached from other machines and asks nobody for credentials", o.http)
+	if err := checkNoAuth(o.http, o.insecure); err != nil {
+		return err
 	}
 	o.token = cmp.Or(o.token, os.Getenv("HOIST_TOKEN"))
 	if err := o.checkToken(); err != nil {
@@ -94,14 +96,18 @@ func (a *app) edge(ctx context.Context, o *outpost) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	keyring, err := o.keyring(logger)
+	if err != nil {
+		return errors.Join(err, leave(followed), listener.Close())
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	server, err := transport.NewEdge(transport.EdgeConfig{
 		Followed: followed, Logger: logger, Registry: registry, Version: version, PublicPrefix: o.publicPrefix,
-		NoAuth: true,
+		Keyring: keyring, NoAuth: o.insecure,
 	})
 	if err != nil {
-		return errors.Join(err, leave(followed), listener.Close())
+		return errors.Join(err, leave(followed), forgetKeys(keyring), listener.Close())
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -113,7 +119,7 @@ func (a *app) edge(ctx context.Context, o *outpost) error {
 		logger.Info("stopping: draining")
 	case why = <-served:
 	}
-	return errors.Join(why, server.Close(), leave(followed)) // the door first, so that no request meets a replica that is gone
+	return errors.Join(why, server.Close(), leave(followed), forgetKeys(keyring)) // the door first, so that no request meets a replica that is gone
 }
 
 // checkToken refuses to send a credential where others can read it.
@@ -152,6 +158,29 @@ func (o *outpost) follow(logger *slog.Logger) ([]transport.Followed, error) {
 		out = append(out, transport.Followed{Tenant: o.tenant, Environment: environment, Replica: replica})
 	}
 	return out, nil
+}
+
+// keyring follows the tokens that clients are let in by; nil when everybody is.
+func (o *outpost) keyring(logger *slog.Logger) (*transport.Keyring, error) {
+	if o.insecure {
+		return nil, nil
+	}
+	k, err := transport.OpenKeyring(transport.KeyringConfig{
+		Addresses: o.upstreams, Token: o.token, Tenant: o.tenant, Environments: o.environments,
+		CacheFile: filepath.Join(o.dataDir, url.PathEscape(o.tenant)+".tokens"), Logger: logger,
+	})
+	if err != nil {
+		return nil, failed("--upstream http://127.0.0.1:7700", "upstream: %v", err)
+	}
+	return k, nil
+}
+
+// forgetKeys stops following the tokens.
+func forgetKeys(k *transport.Keyring) error {
+	if k == nil {
+		return nil
+	}
+	return k.Close()
 }
 
 // leave stops following.

@@ -67,7 +67,7 @@ func TestEdgeFollowsChainsAndStartsAlone(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	sdk, err := client.Open(ctx, client.Config{Addr: last})
+	sdk, err := client.Open(ctx, client.Config{Addr: last, Token: os.Getenv("TEST_SERVER_TOKEN")})
 	require.NoError(t, err)
 	require.True(t, sdk.Status().Connected)
 	require.NoError(t, sdk.Close())
@@ -76,7 +76,7 @@ func TestEdgeFollowsChainsAndStartsAlone(t *testing.T) {
 
 	names, err := filepath.Glob(filepath.Join(data, "*"))
 	require.NoError(t, err)
-	require.Equal(t, []string{filepath.Join(data, "default.dev.flags")}, names)
+	require.Equal(t, []string{filepath.Join(data, "default.dev.flags"), filepath.Join(data, "default.tokens")}, names)
 	alone, stderr, stopAlone := runEdge(t, "--upstream", "127.0.0.1:1", "--data-dir", data)
 	require.True(t, serves(alone, `"DISABLED"`)(), "it starts without its upstream")
 	require.Contains(t, stderr.String(), "serving from the cache file")
@@ -95,7 +95,7 @@ func TestEdgeRefusesWhatIsUnsafe(t *testing.T) {
 	alone(t)
 	refuses(t, exitUsage, "--upstream is missing", "edge")
 	data := t.TempDir()
-	refuses(t, exitFailed, "--insecure-no-auth", "edge", "--upstream", "127.0.0.1:1", "--http", "0.0.0.0:0", "--data-dir", data)
+	refuses(t, exitFailed, "--insecure-no-auth", "edge", "--upstream", "127.0.0.1:1", "--http", "0.0.0.0:0", "--insecure-no-auth", "--data-dir", data)
 	refuses(t, exitFailed, "in the clear", "edge", "--upstream", "http://10.0.0.1:7700", "--token", "secret", "--data-dir", data)
 	refuses(t, exitFailed, "upstream", "edge", "--upstream", "ftp://x", "--http", "127.0.0.1:0", "--data-dir", data)
 }

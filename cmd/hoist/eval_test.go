@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -16,8 +17,12 @@ const shop = "../../examples/shop"
 
 func TestTheShopAnswersOverOFREPAndTheCommandLine(t *testing.T) {
 	url := dev(t, shop)
-	response, err := http.Post(url+"/ofrep/v1/evaluate/flags/new-checkout", "application/json",
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/ofrep/v1/evaluate/flags/new-checkout",
 		strings.NewReader(`{"context":{"targetingKey":"user-7"}}`))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("TEST_SERVER_TOKEN"))
+	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, response.Body.Close()) }()
 	var answer struct {

@@ -100,6 +100,10 @@ func fromServer(err *connect.Error) *failure {
 	case "EXISTS":
 		f.code, f.try = exitConflict, "set instead of create, or another key"
 		return f
+	case "AUTH_REQUIRED":
+		f.code = exitDenied
+		f.try = "HOIST_TOKEN=hst_… or --token; the first one of a fresh cluster comes from hoist token bootstrap"
+		return f
 	case "BEHIND":
 		f.code, f.try = exitTimeout, "the same again in a moment, or another node with --addr"
 		return f

@@ -95,6 +95,7 @@ func TestRolloutsOverREST(t *testing.T) {
 	call := func(method, path, body string, headers ...string) (int, map[string]any, http.Header) {
 		request, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
 		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+os.Getenv("HOIST_TOKEN"))
 		for i := 0; i+1 < len(headers); i += 2 {
 			request.Header.Set(headers[i], headers[i+1])
 		}

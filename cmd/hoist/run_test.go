@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -80,8 +81,15 @@ func dev(t *testing.T, args ...string) (url string) {
 		stop()
 		require.Zero(t, <-done, "hoist dev: %s", &stderr)
 	})
-	t.Setenv("HOIST_ADDR", lines.Text())
-	return lines.Text()
+	url = lines.Text()
+	t.Setenv("HOIST_ADDR", url)
+	if !slices.Contains(args, "--insecure-no-auth") {
+		for _, name := range []string{"HOIST_TOKEN", "TEST_SERVER_TOKEN", "TEST_CLIENT_TOKEN"} {
+			require.True(t, lines.Scan(), "hoist dev printed no token: %s", &stderr)
+			t.Setenv(name, lines.Text())
+		}
+	}
+	return url
 }
 
 // synced is a buffer that one goroutine may read while another writes.

@@ -100,11 +100,14 @@ func (a *app) serve(ctx context.Context, s settings) error {
 		APIAddr: s.HTTPAdvertise, GossipKey: key, Insecure: s.Insecure, Join: s.Join, BootstrapExpect: s.BootstrapExpect,
 		Profile: cluster.Profile(s.Profile), Version: version, Logger: logger, Registerer: registry,
 		DiskReserve: sizes.reserve, DiskBallast: sizes.ballast, DialVia: via,
-	}, equipment{registry, book})
+	}, equipment{registry: registry, book: book, noAuth: s.InsecureNoAuth})
 	if err != nil {
 		return err
 	}
 	collectLess()
+	if !s.InsecureNoAuth && !loopback(s.HTTP) {
+		logger.Warn("tokens travel in the clear beyond this machine; put something with TLS in front of the door", "http", s.HTTP)
+	}
 	logger.Info("serving", "http", running.address(), "peer", s.Peer, "gossip", s.Gossip, "data_dir", s.DataDir, "version", version)
 	return running.until(ctx)
 }
@@ -149,6 +152,7 @@ type instance struct {
 type equipment struct {
 	registry *prometheus.Registry // nil: it measures nothing
 	book     *webhook.Book        // whom it can tell; nil: nobody
+	noAuth   bool                 // its door is open to whoever reaches it
 }
 
 // open starts a node: the listener first, because its address is what the members hear and a taken port is the most
@@ -173,7 +177,7 @@ func open(ctx context.Context, httpAddr string, cfg cluster.Config, kit equipmen
 	}
 	server, err := transport.NewCore(transport.Config{
 		Store: cfg.Store, Node: node, Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
-		NoAuth: true,
+		NoAuth: kit.noAuth,
 	})
 	if err != nil {
 		return nil, errors.Join(err, node.Close(), listener.Close())

@@ -19,11 +19,15 @@ func three(t *testing.T) []*child {
 	children, err := newChildren(t.TempDir(), demoNodes)
 	require.NoError(t, err)
 	for _, c := range children {
+		c.guarded = true
 		require.NoError(t, c.start(gossipOf(children)))
 		t.Cleanup(func() { require.NoError(t, c.stop()) })
 	}
 	t.Setenv("HOIST_ADDR", children[0].http)
 	does(t, "health", "--current", "--wait", "--timeout", "30s")
+	made, err := enrollAll(t.Context(), children)
+	require.NoError(t, err)
+	t.Setenv("HOIST_TOKEN", made.Admin)
 	require.NoError(t, awaitCurrent(t.Context(), children))
 	return children
 }

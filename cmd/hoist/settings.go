@@ -70,7 +70,7 @@ func serverOptions() []option {
 		{"gossip_key_file", "", "file with the 32 bytes, as 64 hex digits, that encrypt gossip"},
 		{"webhooks_file", "", "YAML file with the receivers of notices: their names, addresses and secrets"},
 		{"insecure", false, "allow peers and gossip beyond loopback without a key"},
-		{"insecure_no_auth", false, "allow the door beyond loopback although it asks for no credentials"},
+		{"insecure_no_auth", false, "let everybody on this machine in without a token; only with --http on loopback"},
 		{"log_level", "info", "debug, info, warn or error"},
 		{"disk_reserve", "256MiB", "no writes below this much free space, or below 5 % of the disk; at most a quarter of the disk counts"},
 		{"disk_ballast", "64MiB", "size of a file that is deleted when the disk is full, 0 for none; at most a 16th of the disk counts"},
@@ -273,15 +273,23 @@ func (s *settings) check() error {
 	if s.BootstrapExpect < 0 {
 		return failed("--bootstrap-expect 3", "bootstrap_expect: %d servers cannot make a cluster", s.BootstrapExpect)
 	}
-	if !loopback(s.HTTP) && !s.InsecureNoAuth {
-		return failed("--insecure-no-auth behind a proxy that does authenticate, or --http 127.0.0.1:7700",
-			"http: %s can be reached from other machines and asks nobody for credentials", s.HTTP)
+	if err := checkNoAuth(s.HTTP, s.InsecureNoAuth); err != nil {
+		return err
 	}
 	if (!loopback(s.Peer) || !loopback(s.Gossip)) && s.GossipKeyFile == "" && !s.Insecure {
 		return failed("--gossip-key-file KEY with 64 hex digits (openssl rand -hex 32 makes them), or --insecure on a network that is yours",
 			"peer %s and gossip %s can be reached from other machines without a key", s.Peer, s.Gossip)
 	}
 	return nil
+}
+
+// checkNoAuth refuses a door that would be open to other machines.
+func checkNoAuth(http string, noAuth bool) error {
+	if !noAuth || loopback(http) {
+		return nil
+	}
+	return failed("--http 127.0.0.1:7700, or leave --insecure-no-auth out and use tokens (hoist token bootstrap)",
+		"--insecure-no-auth lets everybody in without a token, and %s can be reached from other machines", http)
 }
 
 // loopback says whether only this machine can reach the address.

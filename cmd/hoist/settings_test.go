@@ -54,7 +54,7 @@ func TestSettingsAreStrict(t *testing.T) {
 		"a wrong type":                  {"bootstrap_expect: many\n", nil, "bootstrap_expect"},
 		"no port":                       {"http: localhost\n", nil, "host:port"},
 		"an unknown profile":            {"", []string{"--profile", "moon"}, "neither lan nor wan"},
-		"an open door without consent":  {"", []string{"--http", "0.0.0.0:7700"}, "--insecure-no-auth"},
+		"an open door for everybody":    {"", []string{"--http", "0.0.0.0:7700", "--insecure-no-auth"}, "can be reached from other machines"},
 		"open peers without a key":      {"", []string{"--peer", "10.0.0.1:7701"}, "without a key"},
 		"a key that is none":            {"", []string{"--gossip-key-file", file(t, "key", "abc")}, "64 hex digits"},
 		"a size that is none":           {"disk_reserve: plenty\n", nil, `disk_reserve: "plenty" is not a size`},
@@ -71,6 +71,6 @@ func TestSettingsAreStrict(t *testing.T) {
 		t.Setenv("HOIST_SERVER__HTPP", "x")
 		refuses(t, exitFailed, "HOIST_SERVER__HTPP names no setting", "config", "check")
 	})
-	does(t, "config", "check", "--http", "0.0.0.0:7700", "--insecure-no-auth", "--peer", "10.0.0.1:7701", "--insecure")
-	refuses(t, exitFailed, "--insecure-no-auth", "dev", "--http", "0.0.0.0:0")
+	does(t, "config", "check", "--http", "0.0.0.0:7700", "--peer", "10.0.0.1:7701", "--insecure")
+	refuses(t, exitFailed, "--insecure-no-auth", "dev", "--http", "0.0.0.0:0", "--insecure-no-auth")
 }

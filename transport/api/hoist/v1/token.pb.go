@@ -232,7 +232,10 @@ func (x *Token) GetRevision() uint64 {
 type BootstrapTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The user it belongs to; empty: admin.
-	Owner         string        `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Owner string `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	// 32 random bytes that id and secret are made of, so that a retry with the same request id gives the same token. Empty:
+	// the server makes some, and a token whose answer was lost has to be revoked.
+	Seed          []byte        `protobuf:"bytes,14,opt,name=seed,proto3" json:"seed,omitempty"`
 	Write         *WriteOptions `protobuf:"bytes,15,opt,name=write,proto3" json:"write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -275,6 +278,13 @@ func (x *BootstrapTokenRequest) GetOwner() string {
 	return ""
 }
 
+func (x *BootstrapTokenRequest) GetSeed() []byte {
+	if x != nil {
+		return x.Seed
+	}
+	return nil
+}
+
 func (x *BootstrapTokenRequest) GetWrite() *WriteOptions {
 	if x != nil {
 		return x.Write
@@ -297,7 +307,9 @@ type CreateTokenRequest struct {
 	Origins []string `protobuf:"bytes,10,rep,name=origins,proto3" json:"origins,omitempty"`
 	Rate    uint32   `protobuf:"varint,11,opt,name=rate,proto3" json:"rate,omitempty"`
 	// 0: until it is revoked.
-	ExpiresInMs   int64         `protobuf:"varint,12,opt,name=expires_in_ms,json=expiresInMs,proto3" json:"expires_in_ms,omitempty"`
+	ExpiresInMs int64 `protobuf:"varint,12,opt,name=expires_in_ms,json=expiresInMs,proto3" json:"expires_in_ms,omitempty"`
+	// As in BootstrapTokenRequest.
+	Seed          []byte        `protobuf:"bytes,14,opt,name=seed,proto3" json:"seed,omitempty"`
 	Write         *WriteOptions `protobuf:"bytes,15,opt,name=write,proto3" json:"write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -415,6 +427,13 @@ func (x *CreateTokenRequest) GetExpiresInMs() int64 {
 		return x.ExpiresInMs
 	}
 	return 0
+}
+
+func (x *CreateTokenRequest) GetSeed() []byte {
+	if x != nil {
+		return x.Seed
+	}
+	return nil
 }
 
 func (x *CreateTokenRequest) GetWrite() *WriteOptions {
@@ -948,10 +967,11 @@ const file_hoist_v1_token_proto_rawDesc = "" +
 	"\n" +
 	"revoked_by\x18\x12 \x01(\v2\x0f.hoist.v1.ActorR\trevokedBy\x12\x16\n" +
 	"\x06reason\x18\x13 \x01(\tR\x06reason\x12\x1a\n" +
-	"\brevision\x18\x14 \x01(\x04R\brevision\"[\n" +
+	"\brevision\x18\x14 \x01(\x04R\brevision\"o\n" +
 	"\x15BootstrapTokenRequest\x12\x14\n" +
-	"\x05owner\x18\x01 \x01(\tR\x05owner\x12,\n" +
-	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"\xef\x02\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x12\n" +
+	"\x04seed\x18\x0e \x01(\fR\x04seed\x12,\n" +
+	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"\x83\x03\n" +
 	"\x12CreateTokenRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
@@ -967,7 +987,8 @@ const file_hoist_v1_token_proto_rawDesc = "" +
 	"\aorigins\x18\n" +
 	" \x03(\tR\aorigins\x12\x12\n" +
 	"\x04rate\x18\v \x01(\rR\x04rate\x12\"\n" +
-	"\rexpires_in_ms\x18\f \x01(\x03R\vexpiresInMs\x12,\n" +
+	"\rexpires_in_ms\x18\f \x01(\x03R\vexpiresInMs\x12\x12\n" +
+	"\x04seed\x18\x0e \x01(\fR\x04seed\x12,\n" +
 	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"y\n" +
 	"\vTokenSecret\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\tR\x06secret\x12%\n" +

@@ -14,6 +14,7 @@ const checkout = `flags:
   - key: checkout
     type: string
     enabled: true
+    clientVisible: true
     variants: [{key: classic, value: classic}, {key: express, value: express}]
     off: classic
     default: {variant: express}

@@ -33,7 +33,7 @@ type nodeEvent struct {
 }
 
 // startNode installs the providers with npm and starts them against a server; it skips the test where either is missing.
-func startNode(t *testing.T, url string) *nodeClients {
+func startNode(t *testing.T, s server) *nodeClients {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("npm is not here; the providers of npm are not tested")
@@ -43,7 +43,7 @@ func startNode(t *testing.T, url string) *nodeClients {
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Skipf("npm could not install the providers: %s", out)
 	}
-	process := exec.Command("node", "clients.mjs", url)
+	process := exec.Command("node", "clients.mjs", s.url, s.backend, s.client)
 	process.Dir = "node"
 	var stderr strings.Builder
 	process.Stderr = &stderr
@@ -110,7 +110,7 @@ func TestProvidersOfNPMFollowALiveServer(t *testing.T) {
 	require.NoError(t, os.WriteFile(manifest, []byte(checkout), 0o600))
 	data := t.TempDir()
 	running, stop := startUntil(t, manifest, "--data-dir", data)
-	node := startNode(t, running.url)
+	node := startNode(t, running)
 	both := func(value string) func(nodeEvent) bool {
 		return func(e nodeEvent) bool { return e.Server == value && e.Web == value }
 	}

@@ -17,7 +17,7 @@ import (
 // inProcess sets our own provider, which evaluates in this process.
 func inProcess(t *testing.T, s server, domain string) *openfeature.Client {
 	t.Helper()
-	return follow(t, client.Config{Addr: s.url}, domain)
+	return follow(t, client.Config{Addr: s.url, Token: s.backend}, domain)
 }
 
 func follow(t *testing.T, cfg client.Config, domain string) *openfeature.Client {
@@ -56,7 +56,7 @@ func TestProviderTellsWhatHappens(t *testing.T) {
 	manifest := filepath.Join(t.TempDir(), "flags.yaml")
 	require.NoError(t, os.WriteFile(manifest, []byte(checkout), 0o600))
 	running, stop := startUntil(t, manifest)
-	cfg := client.Config{Addr: running.url, CacheFile: filepath.Join(t.TempDir(), "flags"), StaleAfter: 6 * time.Second}
+	cfg := client.Config{Addr: running.url, Token: running.backend, CacheFile: filepath.Join(t.TempDir(), "flags"), StaleAfter: 6 * time.Second}
 	c := follow(t, cfg, t.Name())
 	ask := func(c *openfeature.Client) string {
 		got, err := c.StringValue(context.Background(), "checkout", "in-code", openfeature.NewEvaluationContext("user-1", nil))

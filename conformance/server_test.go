@@ -54,8 +54,9 @@ func TestMain(m *testing.M) {
 
 // server is a running `hoist dev`.
 type server struct {
-	url string
-	pid int
+	url                    string
+	pid                    int
+	admin, backend, client string // its tokens
 }
 
 // start runs `hoist dev` with the flags of a manifest file until the test ends.
@@ -90,14 +91,24 @@ func startUntil(t *testing.T, manifest string, options ...string) (running serve
 	t.Cleanup(stop)
 	lines := bufio.NewScanner(stdout)
 	require.True(t, lines.Scan(), "hoist dev printed no address")
-	return server{url: lines.Text(), pid: process.Process.Pid}, stop
+	running = server{url: lines.Text(), pid: process.Process.Pid}
+	for _, token := range []*string{&running.admin, &running.backend, &running.client} {
+		require.True(t, lines.Scan(), "hoist dev printed no token")
+		*token = lines.Text()
+	}
+	return running, stop
 }
 
-// hoist runs a command against the server.
-func (s server) hoist(t *testing.T, args ...string) {
+// hoist runs a command against the server and returns what it printed.
+func (s server) hoist(t *testing.T, args ...string) string {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
-	out, err := exec.Command(path, append(args, "--addr", s.url)...).CombinedOutput()
-	require.NoError(t, err, "hoist %s: %s", strings.Join(args, " "), out)
+	command := exec.Command(path, append(args, "--addr", s.url)...)
+	command.Env = append(os.Environ(), "HOIST_TOKEN="+s.admin)
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	out, err := command.Output()
+	require.NoError(t, err, "hoist %s: %s", strings.Join(args, " "), &stderr)
+	return strings.TrimSpace(string(out))
 }

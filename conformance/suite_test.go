@@ -132,7 +132,7 @@ func filter() string {
 // clientOf sets the stock provider under a name of its own, so that tests do not share one.
 func clientOf(t *testing.T, s server, domain string) *openfeature.Client {
 	t.Helper()
-	require.NoError(t, openfeature.SetNamedProviderWithContextAndWait(context.Background(), domain, ofrep.NewProvider(s.url)))
+	require.NoError(t, openfeature.SetNamedProviderWithContextAndWait(context.Background(), domain, ofrep.NewProvider(s.url, ofrep.WithBearerToken(s.backend))))
 	return openfeature.NewClient(domain)
 }
 

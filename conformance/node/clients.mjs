@@ -1,4 +1,4 @@
-// The stock OpenFeature providers of npm against a running hoist: node clients.mjs BASE_URL
+// The stock OpenFeature providers of npm against a running hoist: node clients.mjs BASE_URL SRV_TOKEN CLI_TOKEN
 //
 // It prints one line of JSON per thing that happens and reads commands from standard input, so that a test can change
 // flags in between: "ask" evaluates with both providers, "again" fetches with the same context, "end" stops.
@@ -11,7 +11,8 @@ import { OFREPWebProvider } from '@openfeature/ofrep-web-provider';
 
 globalThis.EventSource = EventSource; // Node 20 has none
 
-const baseUrl = process.argv[2];
+const [baseUrl, serverToken, clientToken] = process.argv.slice(2);
+const bearer = (token) => [['Authorization', `Bearer ${token}`]];
 const say = (line) => console.log(JSON.stringify(line));
 const fetchImplementation = async (input, init) => {
   const response = await fetch(input, init);
@@ -19,10 +20,10 @@ const fetchImplementation = async (input, init) => {
   return response;
 };
 
-await Server.setProviderAndWait(new OFREPProvider({ baseUrl }));
+await Server.setProviderAndWait(new OFREPProvider({ baseUrl, headers: bearer(serverToken) }));
 const server = Server.getClient();
 await Web.setContext({ targetingKey: 'user-1' });
-await Web.setProviderAndWait(new OFREPWebProvider({ baseUrl, fetchImplementation, cacheMode: 'disabled' }));
+await Web.setProviderAndWait(new OFREPWebProvider({ baseUrl, headers: bearer(clientToken), fetchImplementation, cacheMode: 'disabled' }));
 const web = Web.getClient();
 
 const ask = async (event, more = {}) => {

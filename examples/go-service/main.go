@@ -1,7 +1,7 @@
 // Command go-service greets with what the flag new-checkout says, evaluated in this process:
 //
 //	hoist dev examples/shop
-//	go run .
+//	HOIST_TOKEN=$(hoist token create --kind srv) go run .
 //	curl localhost:8080
 //	hoist flag kill new-checkout
 //	curl localhost:8080
@@ -35,6 +35,7 @@ func run(ctx context.Context) error {
 	defer cancel()
 	flags, err := client.Open(start, client.Config{
 		Addr:      cmp.Or(os.Getenv("HOIST_ADDR"), "127.0.0.1:7700"),
+		Token:     os.Getenv("HOIST_TOKEN"),
 		CacheFile: filepath.Join(os.TempDir(), "go-service.flags"), // it starts without a server next time
 	})
 	if err != nil {

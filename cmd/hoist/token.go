@@ -71,7 +71,7 @@ func (a *app) showSecret(made *hoistv1.TokenSecret) error {
 		return nil
 	}
 	t := made.GetToken()
-	a.talk("token %s (%s) of %s, %s; its text is shown this once:", t.GetId(), kindAndRole(t), t.GetOwner(), reach(t))
+	a.talk("token %s (%s) of %s, %s; its text is shown this once:", t.GetId(), kindAndRole(t), t.GetOwner(), tokenReach(t))
 	fmt.Fprintln(a.stdout, made.GetSecret())
 	return nil
 }
@@ -83,8 +83,8 @@ func kindAndRole(t *hoistv1.Token) string {
 	return t.GetKind()
 }
 
-// reach says in words where a token counts.
-func reach(t *hoistv1.Token) string {
+// tokenReach says in words where a token counts.
+func tokenReach(t *hoistv1.Token) string {
 	switch {
 	case t.GetEverywhere():
 		return "every tenant"
@@ -232,7 +232,7 @@ func tokenView(message proto.Message, list []*hoistv1.Token) view {
 			ends = t.GetExpires().AsTime().Format(time.RFC3339)
 		}
 		v.names = append(v.names, "token/"+t.GetId())
-		v.rows = append(v.rows, []string{t.GetId(), kindAndRole(t), reach(t), t.GetOwner(), t.GetName(), ends,
+		v.rows = append(v.rows, []string{t.GetId(), kindAndRole(t), tokenReach(t), t.GetOwner(), t.GetName(), ends,
 			t.GetCreatedAt().AsTime().Format(time.RFC3339), cmp.Or(t.GetCreatedBy().GetId(), t.GetCreatedBy().GetKind()), strings.Join(t.GetGroups(), ",")})
 	}
 	return v

@@ -98,7 +98,7 @@ func (s *State) change(p *Proposal, c Command) Outcome {
 		return Outcome{Err: err}
 	}
 	work := *s
-	d := &draft{state: &work, proposal: p}
+	d := &draft{state: &work, proposal: p, owner: s.batch}
 	if err := d.run(c); err != nil {
 		return Outcome{Err: err}
 	}

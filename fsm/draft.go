@@ -22,11 +22,12 @@ type draft struct {
 	late      *touch              // of these, the one whose item land puts into its table; nil: all are there
 	since     uint64              // what moved after it is a conflict; 0: nothing is
 	changed   bool
-	stirred   bool   // a rollout, a change, the policy or the freeze changed
-	emergency bool   // by a token or a right for emergencies
-	lowers    bool   // and only towards less exposure
-	object    uint64 // revision of the touched object, for the receipt
-	approvals string // who agreed to what runs, separated by commas, for its audit rows
+	stirred   bool             // a rollout, a change, the policy or the freeze changed
+	emergency bool             // by a token or a right for emergencies
+	lowers    bool             // and only towards less exposure
+	object    uint64           // revision of the touched object, for the receipt
+	owner     *evaluator.Owner // of the pages of the batch; nil for a draft that may be thrown away when it is finished
+	approvals string           // who agreed to what runs, separated by commas, for its audit rows
 }
 
 // touch is one flag or segment as the command finds it and as it leaves it.
@@ -297,7 +298,7 @@ func (d *draft) finish(c Command) error {
 			return err
 		}
 		d.land()
-		changes.Owner = d.state.batch
+		changes.Owner = d.owner
 		d.env.revision, d.changed = d.state.index, true
 		d.env.snapshot = d.env.snapshot.With(changes)
 		d.state.replaceEnvironment(d.env)

@@ -128,10 +128,10 @@ func (w *flusher) lone() *touch {
 	return t
 }
 
-// land puts the lone flag in its place; nothing can fail after it.
+// land puts the lone flag in its place. Nothing may refuse the command after it: pages that a batch shares are changed.
 func (d *draft) land() {
 	if d.late != nil {
-		edit := d.env.flags.EditAs(d.state.batch)
+		edit := d.env.flags.EditAs(d.owner)
 		edit.Put(indexKey(ObjectFlag, d.late.key), d.late.now, d.state.index)
 		d.env.flags = edit.Done()
 	}

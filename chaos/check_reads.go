@@ -118,8 +118,8 @@ func crashesOf(marks []Mark) crashes {
 }
 
 // rememberedAfter is how long after it was served a revision is certain to be served again after a crash: the applied
-// index is written down once a second.
-const rememberedAfter = 2 * time.Second
+// index is written down once a second, and a disk that hangs ends the process after two.
+const rememberedAfter = 4 * time.Second
 
 // explain tells whether a crash of the node is the reason why a read went back: what was served only just before the
 // crash may be gone until a leader is heard, what was served earlier may not.

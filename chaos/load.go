@@ -57,7 +57,7 @@ func (l Load) Start(ctx context.Context) (stop func()) {
 		for range l.Follow {
 			number++
 			own := number
-			clients.Go(func() { follow(ctx, l.World, l.History, own, environment) })
+			clients.Go(func() { Follow(ctx, l.World, l.History, own, environment, l.World.Nodes()) })
 		}
 	}
 	if l.Control {

@@ -7,10 +7,10 @@ import (
 	"github.com/hoistflags/hoist/transport/client"
 )
 
-// follow runs the Go client's replica over all nodes and records everything it holds on the way.
-func follow(ctx context.Context, w World, h *History, number int, environment string) {
+// Follow runs the Go client's replica over some nodes and records everything it holds on the way, until ctx ends.
+func Follow(ctx context.Context, w World, h *History, number int, environment string, nodes []string) {
 	var addresses []string
-	for _, node := range w.Nodes() {
+	for _, node := range nodes {
 		addresses = append(addresses, w.Address(node))
 	}
 	replica, err := client.OpenReplica(client.ReplicaConfig{Addresses: addresses, HTTPClient: w.HTTP(number), Environment: environment})

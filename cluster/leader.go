@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/fsm"
 )
 
@@ -94,7 +95,14 @@ func (n *Node) establish(ctx context.Context) (*leadership, error) {
 		command.ClusterID, command.Epoch = uuid.NewString(), uuid.NewString()
 	}
 	correction := n.clockCorrection()
+	if bug.On("B11") {
+		correction = 0
+	}
 	provisional := newClock(n.cfg.Hooks.Wall(), correction, state.Now())
+	if bug.On("B07") { // leads before it knows what was committed
+		n.goes(func() { _ = n.proposeOwn(n.ctx, command, provisional.now()) })
+		return &leadership{term: term, clock: provisional}, nil
+	}
 	if err := n.proposeOwn(ctx, command, provisional.now()); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hoistflags/hoist/bug"
 )
 
 const (
@@ -152,6 +154,10 @@ func (s *logStore) GetLog(index uint64, log *raft.Log) error {
 func (s *logStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
+	if bug.On("B18") { // what the system still holds counts as written
+		go func() { _ = s.LogStore.StoreLogs(logs) }()
+		return nil
+	}
 	return s.write("store_logs", func() error { return s.LogStore.StoreLogs(logs) })
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/fsm"
 )
 
@@ -172,6 +173,11 @@ func (n *Node) applyHere(ctx context.Context, l *leadership, p *fsm.Proposal) at
 		timeout = max(min(timeout, time.Until(d)), time.Nanosecond)
 	}
 	future := n.raft().Apply(data, timeout)
+	if bug.On("B02") { // told before a majority has it
+		soon := n.raft().LastIndex() + 1
+		n.appends.leave(len(data))
+		return attempt{receipt: fsm.Receipt{Epoch: n.cfg.Store.State().Epoch(), Revision: soon, Object: soon, Changed: true}}
+	}
 	err := n.await(ctx, releasing{future, func() { n.appends.leave(len(data)) }})
 	if errors.Is(err, raft.ErrAbortedByRestore) {
 		return attempt{err: &fsm.Error{Kind: fsm.KindRestored, Op: "propose", Detail: "the cluster was restored from a backup meanwhile and the write did not happen: read again, then decide", Err: err}}

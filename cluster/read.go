@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/fsm"
 )
 
@@ -115,6 +116,9 @@ var errNoLeader = errors.New("no leader is known")
 
 // confirm gets a read index: from itself on a leader, from the leader on a follower.
 func (n *Node) confirm(ctx context.Context) (uint64, error) {
+	if bug.On("B06") {
+		return n.raft().CommitIndex(), nil
+	}
 	if l := n.lead.Load(); l != nil {
 		return n.confirmHere(ctx, l)
 	}

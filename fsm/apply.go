@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/hoistflags/hoist/bug"
 )
 
 // apply is the law: it reads the state and the entry and nothing else, so every node comes to the same result. The
@@ -29,6 +31,9 @@ func (s *State) entry(e Entry) Outcome {
 		return Outcome{Err: law}
 	}
 	s.now = max(s.now, p.At)
+	if bug.On("B05") {
+		s.now = max(s.now, bug.Clock())
+	}
 	s.expire()
 	s.thawExpired()
 	if c == nil {
@@ -69,7 +74,7 @@ func open(e Entry) (*Proposal, Command, *LawError) {
 
 // admit is everything that refuses a command without a trace: fence, rights, and a well-formed envelope.
 func (s *State) admit(e Entry, p *Proposal, c Command) error {
-	if p.ControllerTerm != 0 && p.ControllerTerm != e.Term {
+	if p.ControllerTerm != 0 && p.ControllerTerm != e.Term && !bug.On("B01") {
 		return &Error{Kind: KindFenced, Op: c.Verb(), Target: c.target().String(),
 			Detail: fmt.Sprintf("decided in term %d, but the log is in term %d; another leader decides now", p.ControllerTerm, e.Term)}
 	}

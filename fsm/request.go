@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/evaluator"
 )
 
@@ -126,6 +127,9 @@ func bodyHash(p *Proposal) (short [16]byte) {
 }
 
 func requestLeaf(key string, r *requestRow) sum {
+	if bug.On("B15") {
+		return sum{}
+	}
 	return newLeaf(leafRequest, key, string(r.body[:])).
 		numbers(uint64(r.at), uint64(r.idTime), r.revision, r.object, uint64(r.code)).sum()
 }
@@ -176,7 +180,7 @@ func hexDigit(c byte) int {
 
 // answered looks a request up. It returns the outcome of the first entry, a refusal, or false: execute it.
 func (s *State) answered(p *Proposal, c Command, key string, body [16]byte) (Outcome, bool) {
-	if p.RequestID == "" {
+	if p.RequestID == "" || bug.On("B03") {
 		return Outcome{}, false
 	}
 	row, ok := s.requests.get(key)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/evaluator"
 )
 
@@ -136,6 +137,9 @@ func (m *move) exposures(list []Exposure) []Exposure {
 	}
 	rest := slices.DeleteFunc(slices.Clone(list), func(x Exposure) bool { return x.Owner == m.r.Owner() })
 	if !m.r.Phase.Live() && !m.r.Previewed {
+		if m.r.Phase == PhaseAborted && bug.On("B16") {
+			return list
+		}
 		return rest
 	}
 	effect := m.r.effect(old)
@@ -178,6 +182,9 @@ func (r *Rollout) split(weight Percent, old []evaluator.Range) evaluator.Serve {
 	}
 	if old == nil {
 		old = evaluator.Reallocate(nil, at(0))
+	}
+	if weight > All/2 && bug.On("B14") {
+		old = []evaluator.Range{{Variant: r.Stable, To: 1 << 31}, {Variant: r.Candidate, From: 1 << 31, To: 1<<32 - 1}}
 	}
 	return evaluator.Serve{Label: r.Owner(), Split: &evaluator.Split{By: r.plan.plan.Target.By, Salt: r.salt(),
 		Missing: r.Stable, Weights: at(weight), Ranges: evaluator.Reallocate(old, at(weight))}}
@@ -234,7 +241,9 @@ func (r *Rollout) evidence() []Evidence {
 
 // putRollout replaces a rollout in an environment that is still private, with its hash and its place in the lists.
 func (s *State) putRollout(e *Environment, old, r *Rollout) {
-	r.Revision, r.UpdatedAt = s.index, s.now
+	if r.UpdatedAt = s.now; r.Phase != PhaseAborted || !bug.On("B10") {
+		r.Revision = s.index
+	}
 	if old != nil {
 		s.rest.remove(rolloutLeaf(e, old))
 	} else {

@@ -7,6 +7,8 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+
+	"github.com/hoistflags/hoist/bug"
 )
 
 // A saved state is: magic, uvarint format, records, CRC-32C of all that came before. A record is one type byte, uvarint
@@ -135,6 +137,9 @@ func (s *State) saveHeader(w *writer) {
 
 func (s *State) saveRows(w *writer) {
 	for _, key := range s.requests.order {
+		if bug.On("B15") {
+			break
+		}
 		r, _ := s.requests.get(key)
 		w.strings(key).bytes(r.body[:]).time(r.at).time(r.idTime).numbers(r.revision, r.object, uint64(r.code)).end(recordRequest)
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"sync/atomic"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/evaluator"
 )
 
@@ -109,6 +110,10 @@ func (s *Store) Load(r io.Reader) error {
 	state, err := load(r)
 	if err != nil {
 		return err
+	}
+	if bug.On("B12") { // those who wait for news go on waiting
+		s.current.Store(&generation{state: state, replaced: s.current.Load().replaced})
+		return nil
 	}
 	s.publish(s.State(), state)
 	return nil

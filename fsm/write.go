@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/evaluator"
 )
 
@@ -56,6 +57,9 @@ func (d *draft) flush() {
 		if defined || exposed {
 			d.moved = append(d.moved, t)
 		}
+	}
+	if bug.On("B09") {
+		w.defined = bug.Shuffle(w.defined)
 	}
 	w.definitions()
 	if len(w.defined) > 0 {
@@ -306,6 +310,9 @@ func versionLeaf(e *Environment, node string, v *version) sum {
 }
 
 func (w *flusher) audit(t *touch, verb string, before, after *item, reason string) {
+	if verb == verbKill && bug.On("B17") {
+		return
+	}
 	row := Audit{Index: w.state.index, At: w.state.now, Actor: w.proposal.Actor, RequestID: w.proposal.RequestID, Correlation: w.proposal.Correlation,
 		Tenant: w.env.tenant, Environment: w.env.key, Verb: verb, Target: nodeName(t.kind, t.key),
 		Reason: cmp.Or(reason, w.proposal.Comment), Approvals: w.approvals}

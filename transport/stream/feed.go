@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/evaluator"
 )
 
@@ -148,6 +149,10 @@ func (f *feed) since(s *evaluator.Snapshot, from uint64, snapshotGiven bool) ([]
 		return frames, true, nil
 	}
 	d, ok := s.Since(from)
+	if bug.On("B04") {
+		d, ok = s.Since(from + 1)
+		d.From = from
+	}
 	records := len(d.Flags) + len(d.Segments) + len(d.RemovedFlags) + len(d.RemovedSegments)
 	if !ok || !snapshotGiven && records > s.Len()+len(s.Segments()) {
 		return nil, false, nil

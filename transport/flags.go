@@ -30,8 +30,8 @@ func (s flagService) List(ctx context.Context, r *hoistv1.ListFlagsRequest) (*ho
 			out.NextPageToken = pageToken(out.Flags[size-1].GetFlag().GetKey())
 			break
 		}
-		if exposures := env.Exposures(record.Key); wanted(r, record.Flag(), exposures) {
-			out.Flags = append(out.Flags, wire.EncodeFlagState(record, exposures, now))
+		if flag, exposures := record.Flag(), env.Exposures(record.Key); wanted(r, flag, exposures) {
+			out.Flags = append(out.Flags, wire.EncodeFlagState(record, flag, exposures, now))
 		}
 	}
 	return out, nil
@@ -91,7 +91,7 @@ func (s flagService) Get(ctx context.Context, r *hoistv1.GetFlagRequest) (*hoist
 		return nil, missing("get flag", r.GetKey(), env)
 	}
 	return &hoistv1.GetFlagResponse{
-		State: wire.EncodeFlagState(record, env.Exposures(record.Key), leaderTime(state)), Position: s.position(state),
+		State: wire.EncodeFlagState(record, record.Flag(), env.Exposures(record.Key), leaderTime(state)), Position: s.position(state),
 	}, nil
 }
 
@@ -177,7 +177,7 @@ func (s flagService) change(ctx context.Context, environment, key string, opts *
 		if receipt.GetReplayed() {
 			record = atRevision(env, record, receipt.GetRevision())
 		}
-		out.State = wire.EncodeFlagState(record, env.Exposures(key), leaderTime(state))
+		out.State = wire.EncodeFlagState(record, state.Decode(record), env.Exposures(key), leaderTime(state))
 	}
 	return out, nil
 }

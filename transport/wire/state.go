@@ -24,9 +24,8 @@ func Killed(exposures []fsm.Exposure) bool {
 	return false
 }
 
-// EncodeFlagState turns a stored flag and what sits beside it into a message. Findings are those of the time now.
-func EncodeFlagState(r *fsm.FlagRecord, exposures []fsm.Exposure, now time.Time) *hoistv1.FlagState {
-	flag := r.Flag()
+// EncodeFlagState turns a stored flag, decoded, and what sits beside it into a message. Findings are those of the time now.
+func EncodeFlagState(r *fsm.FlagRecord, flag *evaluator.Flag, exposures []fsm.Exposure, now time.Time) *hoistv1.FlagState {
 	m := &hoistv1.FlagState{
 		Flag: EncodeFlag(flag), Revision: r.Revision, CreatedRevision: r.Created, UpdatedAt: millis(r.UpdatedAt),
 		Killed: Killed(exposures), Findings: EncodeProblems(append(flag.Lint(), flag.LintExpiry(now)...)),

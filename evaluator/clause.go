@@ -50,9 +50,14 @@ type clause struct {
 	attribute string
 	negate    bool
 	ifMissing bool
-	flag      reference   // of a prerequisite clause
-	variants  []string    // of a prerequisite clause
-	segments  []reference // of a segment clause
+	relation  *relation // of the clauses that ask other flags and segments
+}
+
+// relation is what a clause refers to. It is kept apart because few clauses have one and every clause takes room.
+type relation struct {
+	flag     reference // of a prerequisite clause
+	variants []string
+	segments []reference // of a segment clause
 }
 
 // matcher compares one scalar of the context with the values of a clause: stateUnusable when it is not of the
@@ -90,13 +95,13 @@ func compileClause(from *Clause, names selectors) clause {
 	c := clause{operator: from.Operator, attribute: from.Attribute, negate: from.Negate, ifMissing: from.IfMissing}
 	switch from.Operator {
 	case OpSegment:
+		c.relation = &relation{}
 		for _, v := range from.Values {
-			c.segments = append(c.segments, refer(v.text))
+			c.relation.segments = append(c.relation.segments, refer(v.text))
 		}
 		return c
 	case OpPrerequisite:
-		c.flag = refer(from.Attribute)
-		c.variants = textsOf(from.Values)
+		c.relation = &relation{flag: refer(from.Attribute), variants: textsOf(from.Values)}
 		return c
 	}
 	c.by = names.of(from.Attribute)

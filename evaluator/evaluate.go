@@ -212,18 +212,15 @@ func (q *query) all(clauses []clause, depth, level int) bool {
 // relate asks a clause that is not a comparison: segment, prerequisite or exists. level is the number of segments
 // around it.
 func (q *query) relate(c *clause, depth, level int) state {
-	if len(c.segments) > 0 {
-		return hitIf(q.member(c.segments, depth, level))
-	}
 	switch c.operator {
 	case OpSegment:
-		return stateMiss // of no segments
+		return hitIf(q.member(c.relation.segments, depth, level))
 	case OpPrerequisite:
-		r := q.served(c.flag, depth)
+		r := q.served(c.relation.flag, depth)
 		if r == nil || !r.HasValue {
 			return stateMissing
 		}
-		return hitIf(slices.Contains(c.variants, r.Variant))
+		return hitIf(slices.Contains(c.relation.variants, r.Variant))
 	}
 	return hitIf(q.find(c.by) != nil) // exists
 }

@@ -140,7 +140,7 @@ func (t *trace) clause(i int, c *clause, q *query, s state, result bool) {
 	case OpSegment:
 	case OpPrerequisite:
 		again := query{snapshot: q.snapshot, context: q.context, key: q.key}
-		if r := again.served(c.flag, 0); r != nil && r.ErrorCode == "" {
+		if r := again.served(c.relation.flag, 0); r != nil && r.ErrorCode == "" {
 			step.Seen = r.Variant
 		}
 	default:

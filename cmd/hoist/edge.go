@@ -92,6 +92,7 @@ func (a *app) edge(ctx context.Context, o *outpost) error {
 	if err != nil {
 		return failed("another --http, for example 127.0.0.1:0 for any free port", "the door cannot be opened: %v", err)
 	}
+	collect(edgeGarbage) // before anything is loaded
 	followed, err := o.follow(logger)
 	if err != nil {
 		return errors.Join(err, listener.Close())

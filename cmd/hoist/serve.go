@@ -104,7 +104,7 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	collectLess()
+	collect(serverGarbage)
 	if !s.InsecureNoAuth && !loopback(s.HTTP) {
 		logger.Warn("tokens travel in the clear beyond this machine; put something with TLS in front of the door", "http", s.HTTP)
 	}
@@ -112,14 +112,18 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	return running.until(ctx)
 }
 
-// gcPercent lets garbage grow to twice what lives. A node with few flags has a small heap, which Go would otherwise collect
-// many times a second under writes: that was a tenth of a write's cost.
-const gcPercent = 200
+// How much garbage may gather, in percent of what lives, before it is collected. A server with few flags has a small heap,
+// which Go would otherwise collect many times a second under writes: that was a tenth of a write's cost. An edge makes
+// little garbage, and is small where it matters that it is.
+const (
+	serverGarbage = 200
+	edgeGarbage   = 50
+)
 
-// collectLess sets gcPercent, once the state is loaded, unless whoever started the server decided otherwise.
-func collectLess() {
+// collect sets how much garbage may gather, unless whoever started the process decided that.
+func collect(percent int) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(percent)
 	}
 }
 

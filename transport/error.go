@@ -173,6 +173,10 @@ func sentence(e *fsm.Error, f failure) string {
 // writeProblem answers with application/problem+json (RFC 9457).
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Error) {
 	f := lookup(e.Kind)
+	if f.status == http.StatusUnauthorized || f.status == http.StatusForbidden {
+		who, _ := s.callerOf(r.Header) // nobody in particular, when even that is not known
+		s.denied(who, r.Method+" "+r.URL.Path, e)
+	}
 	epoch, revision := s.source.At(fsm.Scope{})
 	slug := strings.ReplaceAll(strings.ToLower(string(e.Kind)), "_", "-")
 	body := append([]byte(`{"type":"/problems/`), slug...)

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"bytes"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,25 +27,51 @@ const (
 // conn is a connection in the lane.
 type conn struct {
 	net.Conn
+	*space
 	lane    *Listener
 	state   atomic.Int32
-	request request
-	answer  response
-	data    []byte    // what was read and not yet served
 	readBy  time.Time // the deadlines that are set
 	writeBy time.Time
 }
 
-func newConn(l *Listener, inner net.Conn) *conn {
-	c := &conn{Conn: inner, lane: l, data: make([]byte, 0, 2<<10)}
-	c.answer.header = make(http.Header, 8)
-	c.request.http = (&http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		RemoteAddr: inner.RemoteAddr().String(), Header: make(http.Header, 8)}).WithContext(l.ctx)
-	return c
+// space is what a connection works with. It is lent: a stream passes through here once and then stays elsewhere for long.
+type space struct {
+	request request
+	answer  response
+	data    []byte // what was read and not yet served
+}
+
+func newSpace(l *Listener) *space {
+	s := &space{data: make([]byte, 0, 2<<10)}
+	s.answer.header = make(http.Header, 8)
+	s.request.http = (&http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: make(http.Header, 8)}).WithContext(l.ctx)
+	return s
+}
+
+// largestSpace is how much data a space may have grown to hold and still be lent again.
+const largestSpace = 4 << 10
+
+func (l *Listener) borrow(inner net.Conn) *space {
+	s, _ := l.spaces.Get().(*space)
+	if s == nil {
+		s = newSpace(l)
+	}
+	s.request.http.RemoteAddr = inner.RemoteAddr().String()
+	return s
+}
+
+func (l *Listener) giveBack(s *space) {
+	if cap(s.data) <= largestSpace && cap(s.answer.body)+cap(s.answer.out) <= 2*largestSpace {
+		s.data = s.data[:0]
+		l.spaces.Put(s)
+	}
 }
 
 // serve answers requests until the connection ends or goes to others.
 func (c *conn) serve() {
+	c.space = c.lane.borrow(c.Conn)
+	defer c.lane.giveBack(c.space)
 	patience := requestTime
 	for {
 		v, size := c.next(patience)
@@ -140,7 +167,7 @@ func (c *conn) handle(size int) (more bool) {
 // handOver gives the connection, with what was read, to whoever serves the others.
 func (c *conn) handOver() {
 	_ = c.SetDeadline(time.Time{}) // a connection that is gone says so when it is read
-	if !c.lane.pass(&replay{Conn: c.Conn, data: c.data}, nil) {
+	if !c.lane.pass(&replay{Conn: c.Conn, data: bytes.Clone(c.data)}, nil) {
 		_ = c.Close() // the server is closing
 	}
 }

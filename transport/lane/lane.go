@@ -29,6 +29,7 @@ type Listener struct {
 	ctx     context.Context // of all requests; ends when Shutdown loses patience
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	spaces  sync.Pool // *space
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
@@ -62,7 +63,7 @@ func (l *Listener) accept() {
 			}
 			continue
 		}
-		c := newConn(l, inner)
+		c := &conn{Conn: inner, lane: l}
 		if !l.enter(c) {
 			_ = inner.Close() // nobody serves it
 			return

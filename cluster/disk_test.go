@@ -123,7 +123,8 @@ func TestOneRegistryServesOneNodeAtATime(t *testing.T) {
 		}
 		for _, name := range []string{"hoist_raft_term", "hoist_raft_commit_index", "hoist_raft_applied_index", "hoist_raft_is_leader", "hoist_raft_has_leader",
 			"hoist_apply_duration_seconds", "hoist_fsync_duration_seconds", "hoist_state_age_seconds", "hoist_snapshot_age_seconds",
-			"hoist_unknown_outcome_total", "hoist_fenced_total", "hoist_raft_abandoned_futures", "hoist_clock_offset_seconds"} {
+			"hoist_unknown_outcome_total", "hoist_fenced_total", "hoist_raft_abandoned_futures", "hoist_clock_offset_seconds",
+			"hoist_cluster_voters", "hoist_cluster_healthy_voters", "hoist_cluster_can_lose", "hoist_raft_restarts_total", "hoist_disk_full"} {
 			require.True(t, names[name], name)
 		}
 		require.NoError(t, node.Close())

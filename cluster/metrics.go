@@ -52,6 +52,7 @@ func (n *Node) register(r prometheus.Registerer) error {
 		return 0
 	}
 	n.collectors = []prometheus.Collector{
+		newMemberMetrics(n),
 		n.metrics.fsync, n.metrics.apply, n.metrics.unknown, n.metrics.fenced, n.metrics.abandoned, n.metrics.offset, n.metrics.restarts,
 		gauge("hoist_raft_term", "Term of raft.", func() float64 { return float64(n.raft().CurrentTerm()) }),
 		gauge("hoist_raft_commit_index", "Highest index known to be committed.", func() float64 { return float64(n.raft().CommitIndex()) }),

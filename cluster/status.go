@@ -23,7 +23,8 @@ type Status struct {
 	Epoch       string
 	Age         time.Duration
 	Quorum      int
-	CanLose     int // healthy voters that may still fail
+	CanLose     int    // healthy voters that may still fail
+	Margin      string // the same in words
 	Insecure    bool
 	PeerAddr    string // as others dial it
 	GossipAddr  string
@@ -42,6 +43,9 @@ type Member struct {
 	Version     string
 	Lag         uint64        // entries behind the leader's commit; leader only
 	LastContact time.Duration // leader only
+	DiskFree    uint64        // bytes
+	DiskSize    uint64        // bytes; 0: not known
+	DiskFull    bool          // takes no writes
 }
 
 // Status describes this node and what it knows of the others. It never waits.
@@ -60,27 +64,57 @@ func (n *Node) Status() Status {
 		}
 	}
 	s.Members = n.members()
-	voters, healthy := 0, 0
 	s.Role = "joining"
 	if n.cfg.BootstrapExpect > 0 && !n.hadState {
 		s.Role = "waiting"
 	}
 	for _, m := range s.Members {
-		if m.Role == roleLeader || m.Role == roleVoter {
-			voters++
-			if m.Health == healthAlive {
-				healthy++
-			}
-		}
 		if m.ID == s.NodeID {
 			s.Role = n.role(m.Role)
 		}
 	}
+	voters, healthy := s.voters()
 	if voters > 0 {
 		s.Quorum = voters/2 + 1
 		s.CanLose = max(healthy-s.Quorum, 0)
 	}
+	s.Margin = margin(voters, healthy, s.Quorum)
 	return s
+}
+
+// voters counts those who vote, and those of them who are alive.
+func (s *Status) voters() (all, healthy int) {
+	for _, m := range s.Members {
+		if m.Role != roleLeader && m.Role != roleVoter {
+			continue
+		}
+		all++
+		if m.Health == healthAlive {
+			healthy++
+		}
+	}
+	return all, healthy
+}
+
+// margin says what the numbers mean for whoever has to decide whether to get up.
+func margin(voters, healthy, quorum int) string {
+	plural := func(n int) string {
+		if n == 1 {
+			return "1 more node"
+		}
+		return fmt.Sprintf("%d more nodes", n)
+	}
+	switch {
+	case voters == 0:
+		return "in no cluster yet"
+	case healthy < quorum:
+		return fmt.Sprintf("no quorum: %d of %d voters are healthy and %d are needed; start %s", healthy, voters, quorum, plural(quorum-healthy))
+	case voters == 1:
+		return "a single voter: it cannot be lost"
+	case healthy == quorum:
+		return fmt.Sprintf("can lose no more node: %d of %d voters are healthy and all are needed", healthy, voters)
+	}
+	return "can lose " + plural(healthy-quorum)
 }
 
 const (
@@ -141,6 +175,7 @@ func (n *Node) members() []Member {
 func (n *Node) complete(m Member, leads bool, now time.Time) Member {
 	if m.ID == n.id() {
 		m.Name, m.Version, m.APIAddr, m.Health = n.cfg.NodeName, n.cfg.Version, n.cfg.APIAddr, healthAlive
+		m.DiskFree, m.DiskSize, m.DiskFull = n.space.free.Load(), n.space.size.Load(), n.space.full.Load()
 	}
 	if n.network == nil {
 		return m
@@ -161,6 +196,7 @@ func (n *Node) complete(m Member, leads bool, now time.Time) Member {
 	if m.Health == healthAlive && !r.at.IsZero() && !r.healthy(now) {
 		m.Health = healthSuspect // gossip reaches it, the peer port does not answer
 	}
+	m.DiskFree, m.DiskSize, m.DiskFull = r.state.DiskFree, r.state.DiskSize, r.state.DiskFull
 	if leads && !r.at.IsZero() {
 		m.LastContact = now.Sub(r.at)
 		m.Lag = r.lag

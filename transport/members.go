@@ -15,6 +15,9 @@ type ClusterAdmin interface {
 	Remove(ctx context.Context, id string, force bool) error
 	Transfer(ctx context.Context, to string) error
 	Snapshot(ctx context.Context) (index uint64, err error)
+	Backup() (file []byte, err error)
+	Restore(ctx context.Context, file []byte) (BackupRestored, error)
+	MaxBackup() int // bytes
 }
 
 // ClusterStatus is what a node knows about its cluster.
@@ -28,7 +31,8 @@ type ClusterStatus struct {
 	Term        uint64
 	Commit      uint64
 	Quorum      int
-	CanLose     int // healthy voters that may still fail
+	CanLose     int    // healthy voters that may still fail
+	Margin      string // the same in words
 	Insecure    bool
 	Members     []ClusterMember
 }
@@ -45,6 +49,9 @@ type ClusterMember struct {
 	Version     string
 	Lag         uint64        // entries behind the leader's commit; leader only
 	LastContact time.Duration // leader only
+	DiskFree    uint64        // bytes
+	DiskSize    uint64        // bytes; 0: not known
+	DiskFull    bool          // takes no writes
 }
 
 // clusterService answers hoist.v1.ClusterService.
@@ -69,7 +76,7 @@ func (s clusterService) Status(_ context.Context, _ *hoistv1.ClusterStatusReques
 		Role: status.Role, Leader: status.Leader, Term: status.Term, Commit: status.Commit, Applied: state.Index(),
 		Quorum: int32(status.Quorum), CanLose: int32(status.CanLose), Insecure: status.Insecure,
 		Members: memberMessages(status.Members), DomainHash: state.DomainHash(), Version: s.cfg.Version,
-		Position: s.position(state),
+		Margin: status.Margin, Position: s.position(state),
 	}, nil
 }
 
@@ -89,6 +96,7 @@ func memberMessages(list []ClusterMember) []*hoistv1.Member {
 		out = append(out, &hoistv1.Member{
 			Id: m.ID, Name: m.Name, Role: m.Role, Health: m.Health, PeerAddr: m.PeerAddr, GossipAddr: m.GossipAddr,
 			ApiAddr: m.APIAddr, Version: m.Version, Lag: m.Lag, LastContactMs: m.LastContact.Milliseconds(),
+			DiskFree: m.DiskFree, DiskSize: m.DiskSize, DiskFull: m.DiskFull,
 		})
 	}
 	return out

@@ -65,6 +65,9 @@ var procedures = map[string]right{
 	hoistv1connect.ClusterServiceTransferProcedure: {verb: fsm.VerbManageCluster},
 	hoistv1connect.ClusterServiceSnapshotProcedure: {verb: fsm.VerbManageCluster},
 
+	hoistv1connect.BackupServiceBackupProcedure:  {verb: fsm.VerbManageCluster},
+	hoistv1connect.BackupServiceRestoreProcedure: {verb: fsm.VerbManageCluster},
+
 	hoistv1connect.AuditServiceListProcedure: {verb: fsm.VerbReadAudit},
 
 	hoistv1connect.RolloutServiceStartProcedure:     {verb: fsm.StartRollout{}.Verb(), byLaw: true},

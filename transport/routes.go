@@ -23,6 +23,8 @@ func (s *Server) routes(d *routeTable) {
 	d.service(hoistv1connect.NewEnvironmentServiceHandler(environmentService{s}, common...))
 	d.service(hoistv1connect.NewManifestServiceHandler(manifestService{s}, withBody(common, maxManifestBody)...))
 	d.service(hoistv1connect.NewClusterServiceHandler(clusterService{s}, common...))
+	path, backups := hoistv1connect.NewBackupServiceHandler(backupService{s}, common...)
+	d.service(path, paced(backups))
 	d.service(hoistv1connect.NewAuditServiceHandler(auditService{s}, common...))
 	path, rollouts := hoistv1connect.NewRolloutServiceHandler(rolloutService{s}, common...)
 	d.service(path, rollouts)
@@ -37,7 +39,7 @@ func (s *Server) routes(d *routeTable) {
 		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
 		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,
 		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName, hoistv1connect.RolloutServiceName,
-		hoistv1connect.TokenServiceName,
+		hoistv1connect.TokenServiceName, hoistv1connect.BackupServiceName,
 	})
 	d.open("/", http.HandlerFunc(s.notFound))
 }

@@ -14,7 +14,7 @@ import (
 func (a *app) clusterCommand() *cobra.Command {
 	return noun("cluster", "Look at and change the members of a cluster", "  hoist cluster status", nil,
 		a.clusterStatusCommand(), a.clusterMembersCommand(), a.clusterJoinCommand(), a.clusterRemoveCommand(),
-		a.clusterTransferCommand(), a.clusterSnapshotCommand())
+		a.clusterTransferCommand(), a.clusterSnapshotCommand(), a.clusterBackupCommand(), a.clusterRestoreCommand(), a.clusterRecoverCommand())
 }
 
 // onCluster makes a cluster command out of one call.
@@ -56,8 +56,8 @@ func (a *app) clusterStatusCommand() *cobra.Command {
 			"term       %d\nrevision   %d of epoch %s, %s old\n",
 			s.GetClusterName(), s.GetClusterId(), s.GetNodeName(), s.GetRole(), s.GetVersion(), leader, s.GetTerm(),
 			s.GetApplied(), s.GetPosition().GetEpoch(), ageText(s.GetPosition().GetAgeMs()))
-		fmt.Fprintf(a.stdout, "quorum     %d of %d voters; can lose %d\nhash       %s\n",
-			s.GetQuorum(), voters(s.GetMembers()), s.GetCanLose(), s.GetDomainHash())
+		fmt.Fprintf(a.stdout, "quorum     %d of %d voters; %s\nhash       %s\n",
+			s.GetQuorum(), voters(s.GetMembers()), s.GetMargin(), s.GetDomainHash())
 		if s.GetInsecure() {
 			fmt.Fprintln(a.stdout, "security   peers and gossip are not encrypted")
 		}
@@ -81,14 +81,26 @@ func voters(members []*hoistv1.Member) int {
 func ageText(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() }
 
 func membersView(members []*hoistv1.Member) view {
-	v := view{header: []string{"NAME", "ROLE", "HEALTH", "API", "LAG", "LAST CONTACT", "VERSION", "PEER", "GOSSIP", "ID"}, wide: 3}
+	v := view{header: []string{"NAME", "ROLE", "HEALTH", "API", "LAG", "LAST CONTACT", "VERSION", "DISK FREE", "PEER", "GOSSIP", "ID"}, wide: 3}
 	for _, m := range members {
 		v.names = append(v.names, "member/"+m.GetName())
 		v.rows = append(v.rows, []string{m.GetName(), m.GetRole(), m.GetHealth(), m.GetApiAddr(),
 			fmt.Sprint(m.GetLag()), ageText(m.GetLastContactMs()),
-			m.GetVersion(), m.GetPeerAddr(), m.GetGossipAddr(), m.GetId()})
+			m.GetVersion(), diskText(m), m.GetPeerAddr(), m.GetGossipAddr(), m.GetId()})
 	}
 	return v
+}
+
+// diskText is how much is free, and whether that is too little.
+func diskText(m *hoistv1.Member) string {
+	if m.GetDiskSize() == 0 {
+		return "-"
+	}
+	text := fmt.Sprintf("%d MiB (%d %%)", m.GetDiskFree()>>20, 100*m.GetDiskFree()/m.GetDiskSize())
+	if m.GetDiskFull() {
+		text += " FULL"
+	}
+	return text
 }
 
 func (a *app) clusterMembersCommand() *cobra.Command {

@@ -137,6 +137,7 @@ type node struct {
 	eval     hoistv1connect.EvaluationServiceClient
 	manifest hoistv1connect.ManifestServiceClient
 	cluster  hoistv1connect.ClusterServiceClient
+	backups  hoistv1connect.BackupServiceClient
 	sync     hoistv1connect.SyncServiceClient
 	rollouts hoistv1connect.RolloutServiceClient
 	tokens   hoistv1connect.TokenServiceClient
@@ -169,6 +170,7 @@ func dial(w where) (*node, error) {
 		eval:     hoistv1connect.NewEvaluationServiceClient(client, base, explain),
 		manifest: hoistv1connect.NewManifestServiceClient(client, base, explain),
 		cluster:  hoistv1connect.NewClusterServiceClient(client, base, explain),
+		backups:  hoistv1connect.NewBackupServiceClient(client, base),
 		sync:     hoistv1connect.NewSyncServiceClient(client, base, explain),
 		rollouts: hoistv1connect.NewRolloutServiceClient(client, base, explain),
 		tokens:   hoistv1connect.NewTokenServiceClient(client, base, explain),

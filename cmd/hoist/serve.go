@@ -258,6 +258,7 @@ func (m membership) Status() transport.ClusterStatus {
 	status := transport.ClusterStatus{
 		ClusterID: s.ClusterID, ClusterName: s.ClusterName, NodeID: s.NodeID, NodeName: s.NodeName, Role: s.Role,
 		Leader: s.Leader, Term: s.Term, Commit: s.Commit, Quorum: s.Quorum, CanLose: s.CanLose, Insecure: s.Insecure,
+		Margin: s.Margin,
 	}
 	for _, member := range s.Members {
 		status.Members = append(status.Members, transport.ClusterMember(member))
@@ -271,3 +272,15 @@ func (m membership) Remove(ctx context.Context, id string, force bool) error {
 }
 func (m membership) Transfer(ctx context.Context, to string) error { return m.node.Transfer(ctx, to) }
 func (m membership) Snapshot(ctx context.Context) (uint64, error)  { return m.node.Snapshot(ctx) }
+func (m membership) MaxBackup() int                                { return cluster.MaxBackup }
+
+func (m membership) Backup() ([]byte, error) {
+	_, file, err := m.node.Backup()
+	return file, err
+}
+
+func (m membership) Restore(ctx context.Context, file []byte) (transport.BackupRestored, error) {
+	r, err := m.node.Restore(ctx, file)
+	return transport.BackupRestored{Revision: r.Manifest.Revision, Epoch: r.Manifest.Epoch, DomainHash: r.Manifest.DomainHash,
+		Verified: r.Verified, Missing: r.Missing}, err
+}

@@ -35,7 +35,7 @@ func three(t *testing.T) []*child {
 func TestThreeServersTakeWritesAnywhereAndLoseOne(t *testing.T) {
 	children := three(t)
 	require.Equal(t, "member/node-1\nmember/node-2\nmember/node-3\n", sortedLines(does(t, "cluster", "members", "-o", "name")))
-	require.Contains(t, does(t, "cluster", "status"), "quorum     2 of 3 voters; can lose 1")
+	require.Contains(t, does(t, "cluster", "status"), "quorum     2 of 3 voters; can lose 1 more node")
 
 	for _, c := range children {
 		does(t, "flag", "create", "made-at-"+c.name, "--addr", c.http, "--wait")

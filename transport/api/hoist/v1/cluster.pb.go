@@ -77,9 +77,11 @@ type ClusterStatusResponse struct {
 	Insecure bool      `protobuf:"varint,12,opt,name=insecure,proto3" json:"insecure,omitempty"`
 	Members  []*Member `protobuf:"bytes,13,rep,name=members,proto3" json:"members,omitempty"`
 	// Hash of everything the state holds, to compare nodes at the same revision.
-	DomainHash    string    `protobuf:"bytes,14,opt,name=domain_hash,json=domainHash,proto3" json:"domain_hash,omitempty"`
-	Version       string    `protobuf:"bytes,16,opt,name=version,proto3" json:"version,omitempty"`
-	Position      *Position `protobuf:"bytes,15,opt,name=position,proto3" json:"position,omitempty"`
+	DomainHash string    `protobuf:"bytes,14,opt,name=domain_hash,json=domainHash,proto3" json:"domain_hash,omitempty"`
+	Version    string    `protobuf:"bytes,16,opt,name=version,proto3" json:"version,omitempty"`
+	Position   *Position `protobuf:"bytes,15,opt,name=position,proto3" json:"position,omitempty"`
+	// What the quorum margin means, in words.
+	Margin        string `protobuf:"bytes,17,opt,name=margin,proto3" json:"margin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -226,6 +228,13 @@ func (x *ClusterStatusResponse) GetPosition() *Position {
 	return nil
 }
 
+func (x *ClusterStatusResponse) GetMargin() string {
+	if x != nil {
+		return x.Margin
+	}
+	return ""
+}
+
 // Member is one server of the cluster, or one seen in gossip only.
 type Member struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -243,6 +252,11 @@ type Member struct {
 	Lag uint64 `protobuf:"varint,9,opt,name=lag,proto3" json:"lag,omitempty"`
 	// Milliseconds since the leader heard of it; known to the leader only.
 	LastContactMs int64 `protobuf:"varint,10,opt,name=last_contact_ms,json=lastContactMs,proto3" json:"last_contact_ms,omitempty"`
+	// Bytes on the disk of its data directory; size 0: not known.
+	DiskFree uint64 `protobuf:"varint,11,opt,name=disk_free,json=diskFree,proto3" json:"disk_free,omitempty"`
+	DiskSize uint64 `protobuf:"varint,12,opt,name=disk_size,json=diskSize,proto3" json:"disk_size,omitempty"`
+	// The disk is too full to take writes.
+	DiskFull      bool `protobuf:"varint,13,opt,name=disk_full,json=diskFull,proto3" json:"disk_full,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -345,6 +359,27 @@ func (x *Member) GetLastContactMs() int64 {
 		return x.LastContactMs
 	}
 	return 0
+}
+
+func (x *Member) GetDiskFree() uint64 {
+	if x != nil {
+		return x.DiskFree
+	}
+	return 0
+}
+
+func (x *Member) GetDiskSize() uint64 {
+	if x != nil {
+		return x.DiskSize
+	}
+	return 0
+}
+
+func (x *Member) GetDiskFull() bool {
+	if x != nil {
+		return x.DiskFull
+	}
+	return false
 }
 
 type MembersRequest struct {
@@ -804,7 +839,7 @@ var File_hoist_v1_cluster_proto protoreflect.FileDescriptor
 const file_hoist_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"\x16hoist/v1/cluster.proto\x12\bhoist.v1\x1a\x15hoist/v1/common.proto\"\x16\n" +
-	"\x14ClusterStatusRequest\"\xe7\x03\n" +
+	"\x14ClusterStatusRequest\"\xff\x03\n" +
 	"\x15ClusterStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12!\n" +
@@ -824,7 +859,8 @@ const file_hoist_v1_cluster_proto_rawDesc = "" +
 	"\vdomain_hash\x18\x0e \x01(\tR\n" +
 	"domainHash\x12\x18\n" +
 	"\aversion\x18\x10 \x01(\tR\aversion\x12.\n" +
-	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\x85\x02\n" +
+	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\x12\x16\n" +
+	"\x06margin\x18\x11 \x01(\tR\x06margin\"\xdc\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -837,7 +873,10 @@ const file_hoist_v1_cluster_proto_rawDesc = "" +
 	"\aversion\x18\b \x01(\tR\aversion\x12\x10\n" +
 	"\x03lag\x18\t \x01(\x04R\x03lag\x12&\n" +
 	"\x0flast_contact_ms\x18\n" +
-	" \x01(\x03R\rlastContactMs\"\x10\n" +
+	" \x01(\x03R\rlastContactMs\x12\x1b\n" +
+	"\tdisk_free\x18\v \x01(\x04R\bdiskFree\x12\x1b\n" +
+	"\tdisk_size\x18\f \x01(\x04R\bdiskSize\x12\x1b\n" +
+	"\tdisk_full\x18\r \x01(\bR\bdiskFull\"\x10\n" +
 	"\x0eMembersRequest\"m\n" +
 	"\x0fMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.hoist.v1.MemberR\amembers\x12.\n" +

@@ -123,8 +123,9 @@ func resume(s *stage) {
 func readAtElection(s *stage) {
 	for _, a := range s.Nodes() {
 		for _, b := range s.Nodes() {
-			require.NoError(s, s.Line(a, b, chaos.Line{Delay: 40 * time.Millisecond}))
+			require.NoError(s, s.Line(a, b, chaos.Line{Delay: 20 * time.Millisecond}))
 		}
+		require.NoError(s, s.Disk(a, chaos.Disk{Sync: 150 * time.Millisecond})) // a confirmation needs no disk, a commit does
 	}
 	time.Sleep(time.Second)
 	leader, rest := s.leader(), s.others()

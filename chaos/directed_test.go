@@ -53,6 +53,7 @@ func (s *stage) attempt(node, request string, in chaos.Input) chaos.Op {
 	s.Client(node).Do(ctx, &op)
 	op.Return = s.h.Now()
 	s.h.Add(op)
+	time.Sleep(time.Millisecond) // so that the next one clearly comes later
 	return op
 }
 

@@ -184,7 +184,7 @@ func (r *Rollout) split(weight Percent, old []evaluator.Range) evaluator.Serve {
 		old = evaluator.Reallocate(nil, at(0))
 	}
 	if weight > All/2 && bug.On("B14") {
-		old = []evaluator.Range{{Variant: r.Stable, To: 1 << 31}, {Variant: r.Candidate, From: 1 << 31, To: 1<<32 - 1}}
+		old = evaluator.Reallocate(nil, []evaluator.Weight{{Variant: r.Stable, Weight: int(All / 2)}, {Variant: r.Candidate, Weight: int(All / 2)}})
 	}
 	return evaluator.Serve{Label: r.Owner(), Split: &evaluator.Split{By: r.plan.plan.Target.By, Salt: r.salt(),
 		Missing: r.Stable, Weights: at(weight), Ranges: evaluator.Reallocate(old, at(weight))}}

@@ -71,10 +71,17 @@ func (t *Tape) Installs(member string) []time.Time {
 	return slices.Clone(t.installs[member])
 }
 
-func (t *Tape) record(member string, logs []*raft.Log, after *fsm.State) {
+// record takes a batch; last is the index that the process applied before it, 0 when it is its first.
+func (t *Tape) record(member string, last uint64, logs []*raft.Log, after *fsm.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, l := range logs {
+		for i := last + 1; last > 0 && i < l.Index; i++ {
+			if other, known := t.entries[i]; known {
+				t.clashes = append(t.clashes, fmt.Sprintf("%s has no entry for the state machine at index %d, where another node applied one of term %d", member, i, other.Term))
+			}
+		}
+		last = l.Index
 		a := Applied{Entry: fsm.Entry{Index: l.Index, Term: l.Term}, At: time.Now()}
 		if l.Type == raft.LogCommand {
 			a.Data = l.Data
@@ -101,6 +108,7 @@ type taped struct {
 	cluster *Cluster
 	name    string
 	store   *fsm.Store
+	last    uint64 // index; owned by raft's state machine goroutine
 }
 
 // ApplyBatch implements raft.BatchingFSM.
@@ -108,8 +116,9 @@ func (m *taped) ApplyBatch(logs []*raft.Log) []any {
 	m.cluster.Network.standStill(m.name)
 	out := m.inner.(raft.BatchingFSM).ApplyBatch(logs)
 	if tape := m.cluster.options.Tape; tape != nil {
-		tape.record(m.name, logs, m.store.State())
+		tape.record(m.name, m.last, logs, m.store.State())
 	}
+	m.last = logs[len(logs)-1].Index
 	return out
 }
 
@@ -126,5 +135,6 @@ func (m *taped) Restore(r io.ReadCloser) error {
 		tape.installs[m.name] = append(tape.installs[m.name], time.Now())
 		tape.mu.Unlock()
 	}
+	m.last = 0
 	return m.inner.Restore(r)
 }

@@ -20,6 +20,7 @@ type Plan struct {
 	ProgressDeadline Duration        `json:"progressDeadline,omitzero"` // 0: 10 minutes
 	OnFailure        string          `json:"onFailure,omitempty"`       // rollback, pause; empty means rollback
 	OnDeadline       string          `json:"onDeadline,omitempty"`      // none, pause, rollback; empty means none
+	EarlyPromote     bool            `json:"earlyPromote,omitzero"`     // a hold ends when its evidence is complete
 	RollbackWindow   *RollbackWindow `json:"rollbackWindow,omitzero"`
 	Resalt           bool            `json:"resalt,omitzero"`  // a retry draws other units first
 	Notify           []string        `json:"notify,omitempty"` // who is told of every event: webhook:NAME

@@ -48,6 +48,7 @@ func (p *Plan) Check() evaluator.Problems {
 		c.add("/rollbackWindow/landings", "plan.window", "from 1 to 100 landings")
 	}
 	c.notify()
+	c.early()
 	c.shape()
 	c.rings()
 	c.steps()
@@ -118,6 +119,27 @@ func (c *planCheck) generator(g *Generator) {
 		c.add("/generate/linear/step", "plan.generator", "a step is at least 1 percent")
 	case g.Exponential != nil && (g.Exponential.Start < 1 || g.Exponential.Factor < 0 || g.Exponential.Factor == 1):
 		c.add("/generate/exponential", "plan.generator", "it needs a start above 0 and a factor of 2 or more")
+	}
+}
+
+// early: a hold can only be cut short by evidence that is complete one day.
+func (c *planCheck) early() {
+	if !c.plan.EarlyPromote {
+		return
+	}
+	b := c.plan.Analysis.Background
+	if b == nil {
+		c.add("/earlyPromote", "plan.early", "there is no analysis.background whose success could cut a hold short")
+		return
+	}
+	for i := range b.Metrics {
+		if m := &b.Metrics[i]; !c.plan.DryRun(m.Name) && m.ConsecutiveSuccessLimit == 0 && m.total() == 0 {
+			c.add(fmt.Sprintf("/analysis/background/metrics/%d", i), "plan.early",
+				"earlyPromote needs metrics whose evidence is complete one day: give it consecutiveSuccessLimit or count")
+		}
+	}
+	if !c.plan.repeats() {
+		c.add("/analysis/background/repeat", "plan.early", "earlyPromote needs a run for every weight")
 	}
 }
 

@@ -116,15 +116,8 @@ type Event struct {
 	Rule     string     `json:"rule,omitempty"`  // of Decide
 	Why      string     `json:"why,omitempty"`   // in words
 	Override bool       `json:"override,omitzero"`
+	Was      *Was       `json:"was,omitzero"` // what the move was decided on; nil for the first
 	Evidence []Evidence `json:"evidence,omitempty"`
-}
-
-// Evidence is what one metric had to say when a move was made.
-type Evidence struct {
-	Run  int     `json:"run"`
-	Kind RunKind `json:"kind"`
-	Step int     `json:"step"` // in which the run began
-	MetricState
 }
 
 // Kinds of events.
@@ -203,6 +196,22 @@ func (r *Rollout) StepDone(now int64) bool {
 			run = r.lastRun(RunInline, r.Step)
 		}
 		return run != nil && run.Phase == RunSuccessful
+	}
+	return true
+}
+
+// Proven tells whether the evidence of a timed hold is complete, in a plan that lets that cut the hold short: since the
+// audience last grew, each deciding metric came to a success of its own, by as many answers as its limits ask for.
+func (r *Rollout) Proven() bool {
+	s, run := r.Current(), r.lastRun(RunBackground, -1)
+	if !r.plan.plan.EarlyPromote || s == nil || s.Hold == nil || s.Hold.Forever() || r.Phase != PhaseHolding || run == nil || run.Phase != RunSuccessful {
+		return false
+	}
+	for i := range run.Metrics {
+		m := &run.Metrics[i]
+		if by := r.Metric(run, m); !m.DryRun && m.SinceRaise < max(by.Needed(), by.ConsecutiveSuccessLimit, by.total()-by.FailureLimit) {
+			return false
+		}
 	}
 	return true
 }

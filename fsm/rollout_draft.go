@@ -205,7 +205,7 @@ func (m *move) record(kind string, alter func(*Event)) {
 	e.Attempt, e.Step, e.Weight, e.Phase, e.Pause = r.Attempt, r.Step, r.Weight, r.Phase, r.Reason
 	if m.old != nil {
 		e.From = m.old.Step
-		e.Evidence = m.old.evidence()
+		e.Was, e.Evidence = m.old.was(m.d.env), m.old.evidence()
 	}
 	if alter != nil {
 		alter(&e)
@@ -219,24 +219,6 @@ func (r *Rollout) note(e Event) {
 	e.Seq = r.Events
 	r.events = append(slices.Clone(r.events[max(0, len(r.events)-maxEvents+1):]), e)
 	r.head = digestOf(append(slices.Clone(r.head[:]), mustEncode(e)...))
-}
-
-// evidence is what the runs of the attempt that are open, or have just ended, say.
-func (r *Rollout) evidence() []Evidence {
-	var out []Evidence
-	for _, kind := range []RunKind{RunInline, RunBackground} {
-		run := r.LastRun(kind)
-		if run == nil {
-			continue
-		}
-		for _, m := range run.Metrics {
-			if m.Total() > 0 {
-				m.Last = m.Last[max(0, len(m.Last)-3):]
-				out = append(out, Evidence{Run: run.ID, Kind: kind, Step: run.Step, MetricState: m})
-			}
-		}
-	}
-	return out
 }
 
 // putRollout replaces a rollout in an environment that is still private, with its hash and its place in the lists.

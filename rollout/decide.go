@@ -47,7 +47,7 @@ func Decide(now time.Time, r *fsm.Rollout, g Gates) Decision {
 		return Decision{Rule: "D1", Why: "it is " + string(r.Phase) + ", which is the end"}
 	}
 	c.observe()
-	for _, rule := range []func() (Decision, bool){c.failed, c.overdue, c.uncertain, c.waiting, c.blocked, c.unfinished, c.unproven} {
+	for _, rule := range []func() (Decision, bool){c.failed, c.overdue, c.uncertain, c.waiting, c.blocked, c.proven, c.unfinished, c.unproven} {
 		if d, ok := rule(); ok {
 			d.Conditions = c.conditions
 			return d
@@ -290,6 +290,16 @@ func (c *choice) blocked() (Decision, bool) {
 	if f.Until > 0 {
 		d.Wake = sooner(d.Wake, time.UnixMilli(f.Until))
 	}
+	return d, true
+}
+
+// proven is D9: complete evidence cuts a hold short where the plan says so.
+func (c *choice) proven() (Decision, bool) {
+	if c.r.StepDone(c.now) || !c.r.Proven() {
+		return Decision{}, false
+	}
+	d := c.forward()
+	d.Rule, d.Why = "D9", fmt.Sprintf("its evidence is complete: the last %s of the hold are left out", fsm.Duration(c.r.HoldEnd-c.now))
 	return d, true
 }
 

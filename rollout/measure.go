@@ -221,11 +221,11 @@ func text(v any) string {
 	case nil:
 		return ""
 	case float64:
-		return strconv.FormatFloat(v, 'g', 6, 64)
+		return strconv.FormatFloat(v, 'g', -1, 64)
 	case []float64:
 		parts := make([]string, len(v))
 		for i, f := range v {
-			parts[i] = strconv.FormatFloat(f, 'g', 6, 64)
+			parts[i] = strconv.FormatFloat(f, 'g', -1, 64)
 		}
 		return clip("[" + strings.Join(parts, " ") + "]")
 	}

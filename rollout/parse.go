@@ -113,8 +113,6 @@ func later(data []byte) (problems evaluator.Problems) {
 		switch at := string(decoder.StackPointer()); {
 		case strings.HasSuffix(at, "/outcomes") && strings.Contains(at, "/metrics/"):
 			message = "the provider outcomes is not available in this release; measure with prometheus or web"
-		case at == "/earlyPromote":
-			message = "it needs the provider outcomes, which is not available in this release; take it away"
 		}
 		if message != "" {
 			problems = append(problems, evaluator.Problem{Field: string(decoder.StackPointer()), Code: "plan.later", Message: message})

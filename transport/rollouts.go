@@ -90,7 +90,13 @@ func (s rolloutService) Get(ctx context.Context, r *hoistv1.GetRolloutRequest) (
 	if err := s.await(ctx, r.GetRead()); err != nil {
 		return nil, err
 	}
-	m, err := s.rollout(who.scope(r.GetEnvironment()), r.GetId())
+	scope := who.scope(r.GetEnvironment())
+	m, err := s.rollout(scope, r.GetId())
+	if env, ok := s.cfg.Store.State().Environment(scope.Tenant, scope.Environment); ok && err == nil && r.GetRecords() {
+		if one, ok := env.Rollout(r.GetId()); ok {
+			m.Records, m.RecordHead = wire.EncodeRecords(one)
+		}
+	}
 	return &hoistv1.GetRolloutResponse{Rollout: m, Position: s.position(s.cfg.Store.State())}, err
 }
 

@@ -17,7 +17,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 	return noun("rollout", "Expose a change to a growing audience, judged by metrics", "  hoist rollout start -f examples/pipeline/checkout.yaml --wait",
 		[]string{"rollouts"},
 		a.rolloutStartCommand(), a.rolloutStatusCommand(), a.rolloutListCommand(), a.rolloutGetCommand(), a.rolloutWatchCommand(),
-		a.rolloutHistoryCommand(), a.rolloutExplainCommand(), a.rolloutConvertCommand(),
+		a.rolloutHistoryCommand(), a.rolloutExplainCommand(), a.rolloutReplayCommand(), a.rolloutConvertCommand(),
 		a.rolloutMoveCommand("pause", "Stop a rollout where it is", "paused"),
 		a.rolloutMoveCommand("resume", "Go on after a pause; what was measured before the pause does not count", "goes on"),
 		a.rolloutPromoteCommand(),

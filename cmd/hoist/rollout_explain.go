@@ -10,6 +10,9 @@ import (
 // explainEvidence prints what a metric had to say at a move and derives its verdict again; it returns 1 if that differs.
 func (a *app) explainEvidence(plan *fsm.Plan, e *hoistv1.RolloutEvent, x *hoistv1.RolloutEvidence) int {
 	m := x.GetMetric()
+	if m.GetCount()+m.GetErrors()+m.GetNoData() == 0 {
+		return 0
+	}
 	fmt.Fprintf(a.stdout, "    %s\n", metricLine(m))
 	if m.GetQuery() != "" {
 		fmt.Fprintf(a.stdout, "      asked: %s\n", m.GetQuery())

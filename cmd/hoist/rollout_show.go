@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hoistflags/hoist/rollout"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
@@ -134,13 +133,9 @@ again from the recorded numbers and the plan; the command fails when a record do
 }
 
 func (a *app) explainRollout(r *hoistv1.Rollout) error {
-	data, err := r.GetPlan().MarshalJSON()
+	plan, err := planOf(r)
 	if err != nil {
-		return fmt.Errorf("the plan of the rollout: %w", err)
-	}
-	plan, err := rollout.ParsePlan(data)
-	if err != nil {
-		return fmt.Errorf("the plan of the rollout: %w", err)
+		return err
 	}
 	fmt.Fprintf(a.stdout, "rollout %s of flag %s, seat %s: %s → %s, %s\n", r.GetId(), r.GetFlag(), r.GetSeat(), r.GetStable(), r.GetCandidate(), phaseText(r))
 	doubts := 0

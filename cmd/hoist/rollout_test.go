@@ -88,6 +88,29 @@ analysis:
 	}
 }
 
+// Every verdict follows again from the record; another plan is tried on the same answers.
+func TestReplayJudgesAgain(t *testing.T) {
+	dev(t)
+	does(t, "flag", "create", "beta", "--default", "off", "--enabled")
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{"errors": 0.31}`) }))
+	defer provider.Close()
+	plan := func(limit string) string {
+		return planFile(t, `steps: [{setWeight: 10}, {hold: 1h}]
+analysis: {background: {metrics: [{name: error-rate, interval: 1s, failureCondition: result > `+limit+`, web: {url: "`+provider.URL+`/{{args.cohort}}", jsonPath: $.errors}}]}}
+`)
+	}
+	got := refuses(t, exitRolledBack, "error-rate", "rollout", "start", "-f", plan("0.05"), "--wait")
+	var r record
+	require.NoError(t, json.Unmarshal([]byte(got.stdout), &r))
+	told := does(t, "rollout", "replay", r.Rollout)
+	require.Contains(t, told, "again rollback by D2")
+	require.Contains(t, told, "the chain of the records is whole")
+	require.NotContains(t, told, "doubt")
+	require.Contains(t, does(t, "rollout", "replay", r.Rollout, "--policy", plan("0.5")), "by the other plan: nothing by D7")
+	refuses(t, exitFailed, "it has 1 steps", "rollout", "replay", r.Rollout, "--policy", planFile(t, "steps: [{approval: {}}]\nanalysis: none\n"))
+	refuses(t, exitNotFound, "no such rollout", "rollout", "replay", "none")
+}
+
 // S0-01, S0-02: the same over REST.
 func TestRolloutsOverREST(t *testing.T) {
 	base := dev(t)

@@ -45,6 +45,14 @@ func EncodeRollout(env *fsm.Environment, r *fsm.Rollout, detail bool) (*hoistv1.
 	return m, nil
 }
 
+// EncodeRecords gives the records of a rollout's events, and the head of their chain.
+func EncodeRecords(r *fsm.Rollout) (records [][]byte, head string) {
+	for _, e := range r.History() {
+		records = append(records, e.Record())
+	}
+	return records, r.Head()
+}
+
 // EncodeReceivers tells how it goes with those a plan names.
 func EncodeReceivers(state *fsm.State, p *fsm.Plan) (out []*hoistv1.NoticeReceiver) {
 	for _, text := range p.Notify {

@@ -69,7 +69,11 @@ type Rollout struct {
 	// The freeze of its environment, if there is one.
 	Freeze *Freeze `protobuf:"bytes,31,opt,name=freeze,proto3" json:"freeze,omitempty"`
 	// Whom its plan tells, and how that goes. Only where one rollout is asked for.
-	Receivers     []*NoticeReceiver `protobuf:"bytes,32,rep,name=receivers,proto3" json:"receivers,omitempty"`
+	Receivers []*NoticeReceiver `protobuf:"bytes,32,rep,name=receivers,proto3" json:"receivers,omitempty"`
+	// The canonical records of the events, where they are asked for: each is JSON, with everything its move was decided on.
+	Records [][]byte `protobuf:"bytes,33,rep,name=records,proto3" json:"records,omitempty"`
+	// Hash over all events there ever were: SHA-256 of the head before and the record, hex.
+	RecordHead    string `protobuf:"bytes,34,opt,name=record_head,json=recordHead,proto3" json:"record_head,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,6 +330,20 @@ func (x *Rollout) GetReceivers() []*NoticeReceiver {
 		return x.Receivers
 	}
 	return nil
+}
+
+func (x *Rollout) GetRecords() [][]byte {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *Rollout) GetRecordHead() string {
+	if x != nil {
+		return x.RecordHead
+	}
+	return ""
 }
 
 // NoticeReceiver is what the cluster knows of one receiver of notices, over everything it is told.
@@ -1646,10 +1664,12 @@ func (x *StartRolloutResponse) GetReceipt() *Receipt {
 }
 
 type GetRolloutRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
-	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Read          *ReadOptions           `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Id          string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// With the records of the events.
+	Records       bool         `protobuf:"varint,3,opt,name=records,proto3" json:"records,omitempty"`
+	Read          *ReadOptions `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1696,6 +1716,13 @@ func (x *GetRolloutRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *GetRolloutRequest) GetRecords() bool {
+	if x != nil {
+		return x.Records
+	}
+	return false
 }
 
 func (x *GetRolloutRequest) GetRead() *ReadOptions {
@@ -2447,7 +2474,7 @@ var File_hoist_v1_rollout_proto protoreflect.FileDescriptor
 
 const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\n" +
-	"\x16hoist/v1/rollout.proto\x12\bhoist.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\"\xbf\b\n" +
+	"\x16hoist/v1/rollout.proto\x12\bhoist.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\"\xfa\b\n" +
 	"\aRollout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -2483,7 +2510,10 @@ const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\x04plan\x18\x1d \x01(\v2\x17.google.protobuf.StructR\x04plan\x12.\n" +
 	"\x06events\x18\x1e \x03(\v2\x16.hoist.v1.RolloutEventR\x06events\x12(\n" +
 	"\x06freeze\x18\x1f \x01(\v2\x10.hoist.v1.FreezeR\x06freeze\x126\n" +
-	"\treceivers\x18  \x03(\v2\x18.hoist.v1.NoticeReceiverR\treceivers\"\xad\x02\n" +
+	"\treceivers\x18  \x03(\v2\x18.hoist.v1.NoticeReceiverR\treceivers\x12\x18\n" +
+	"\arecords\x18! \x03(\fR\arecords\x12\x1f\n" +
+	"\vrecord_head\x18\" \x01(\tR\n" +
+	"recordHead\"\xad\x02\n" +
 	"\x0eNoticeReceiver\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\awaiting\x18\x02 \x01(\x05R\awaiting\x12\x1c\n" +
@@ -2599,10 +2629,11 @@ const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\x14StartRolloutResponse\x12+\n" +
 	"\arollout\x18\x01 \x01(\v2\x11.hoist.v1.RolloutR\arollout\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12+\n" +
-	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"p\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"\x8a\x01\n" +
 	"\x11GetRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\x12)\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\arecords\x18\x03 \x01(\bR\arecords\x12)\n" +
 	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"q\n" +
 	"\x12GetRolloutResponse\x12+\n" +
 	"\arollout\x18\x01 \x01(\v2\x11.hoist.v1.RolloutR\arollout\x12.\n" +

@@ -45,7 +45,7 @@ func TestRowsThatLeaveTheStateAreKept(t *testing.T) {
 	report, err := archive.Verify(filepath.Join(dir, "audit"))
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
-	require.Equal(t, archive.Report{Rows: seq, First: 1, Last: seq, Hash: hash}, report)
+	require.Equal(t, fsm.AuditReport{Rows: seq, First: 1, Last: seq, Hash: hash}, report)
 }
 
 func TestANodeThatComesThroughASnapshotFetchesTheRowsItMissed(t *testing.T) {

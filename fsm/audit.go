@@ -112,12 +112,13 @@ func (s *State) Written(after uint64, limit int) []Written {
 	rows := s.Audit(after, limit)
 	out := make([]Written, 0, len(rows))
 	for _, row := range rows {
-		out = append(out, Written{row, s.recordOf(&row)})
+		out = append(out, Written{row, s.RecordOf(&row)})
 	}
 	return out
 }
 
-func (s *State) recordOf(row *Audit) []byte {
+// RecordOf is what a row wrote, while the state holds that version; nil otherwise.
+func (s *State) RecordOf(row *Audit) []byte {
 	kind, key, _ := strings.Cut(row.Target, "/")
 	env, ok := s.Environment(row.Tenant, row.Environment)
 	if !ok || row.After == "" || kind != string(ObjectFlag) && kind != string(ObjectSegment) {

@@ -12,7 +12,8 @@ type AuditFilter struct {
 	User        string // id or email of the acting person, or owner of the token
 	Correlation string
 	Verb        string
-	From, Until int64 // leader time, unix ms: From <= time < Until; 0: open
+	From, Until int64  // leader time, unix ms: From <= time < Until; 0: open
+	Below       uint64 // only rows of older revisions; 0: any
 }
 
 // Matches tells whether the row is wanted.
@@ -22,7 +23,22 @@ func (f *AuditFilter) Matches(row *Audit) bool {
 	return (row.Tenant == "" || row.Tenant == f.Tenant) &&
 		is(f.Environment, row.Environment) && is(f.Target, row.Target) && is(f.Correlation, row.Correlation) && is(f.Verb, row.Verb) &&
 		(f.User == "" || f.User == row.Actor.ID || f.User == row.Actor.Email || f.User == row.Actor.Owner) &&
-		f.From <= row.At && (f.Until == 0 || row.At < f.Until) && MatchKey(f.KeyPattern, key)
+		(f.Below == 0 || row.Index < f.Below) && f.From <= row.At && (f.Until == 0 || row.At < f.Until) && MatchKey(f.KeyPattern, key)
+}
+
+// AuditFinding is something that is wrong with the rows that a node keeps.
+type AuditFinding struct {
+	Seq   uint64 // the row, or the first of those that are missing
+	Where string // the file, or "state"
+	Why   string
+}
+
+// AuditReport says what somebody found who read rows and followed the chain.
+type AuditReport struct {
+	Rows        uint64 // read and in order
+	First, Last uint64 // numbers of the first and last that were read
+	Hash        string // of the last one
+	Findings    []AuditFinding
 }
 
 // MatchKey tells whether a key matches a pattern: * is any run of characters, ? one, everything else stands for itself. No

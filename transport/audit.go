@@ -2,6 +2,9 @@ package transport
 
 import (
 	"context"
+	"slices"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/hoistflags/hoist/fsm"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
@@ -26,17 +29,45 @@ func (s auditService) List(ctx context.Context, r *hoistv1.ListAuditRequest) (*h
 	state := s.cfg.Store.State()
 	out := &hoistv1.ListAuditResponse{Position: s.position(state)}
 	out.HeadSeq, out.HeadHash = state.AuditHead()
-	from := r.GetAfter()
-	if r.GetNewest() && out.HeadSeq > uint64(limit) {
-		from = max(from, out.HeadSeq-uint64(limit))
-	}
-	for _, row := range state.Audit(from, limit) {
-		if visible(row, who.tenant) {
+	want := auditFilter(who.tenant, r.GetFilter())
+	if !r.GetNewest() && r.GetBefore() == 0 {
+		rows, scanned, err := s.rowsAfter(state, want, r.GetAfter(), limit)
+		for _, row := range rows {
 			out.Rows = append(out.Rows, wire.EncodeAudit(row))
 		}
+		out.Scanned = scanned
+		return out, err
+	}
+	rows, err := s.newestRows(state, want, r.GetBefore(), limit)
+	for _, row := range slices.Backward(rows) {
+		if row.Seq > r.GetAfter() {
+			out.Rows = append(out.Rows, wire.EncodeAudit(row.Audit))
+		}
+	}
+	return out, err
+}
+
+func (s auditService) Verify(_ context.Context, _ *hoistv1.VerifyAuditRequest) (*hoistv1.VerifyAuditResponse, error) {
+	state := s.cfg.Store.State()
+	report, err := s.verifyRows(state)
+	if err != nil {
+		return nil, err
+	}
+	out := &hoistv1.VerifyAuditResponse{Rows: report.Rows, First: report.First, Last: report.Last, Hash: report.Hash, Position: s.position(state)}
+	for _, f := range report.Findings {
+		out.Findings = append(out.Findings, &hoistv1.AuditFinding{Seq: f.Seq, Where: f.Where, Why: f.Why})
 	}
 	return out, nil
 }
 
-// visible hides the rows of other tenants; rows without one are about the cluster and everybody's.
-func visible(row fsm.Audit, tenant string) bool { return row.Tenant == "" || row.Tenant == tenant }
+// auditFilter is the filter of a message, within the tenant of the caller.
+func auditFilter(tenant string, m *hoistv1.AuditFilter) fsm.AuditFilter {
+	at := func(t *timestamppb.Timestamp) int64 {
+		if t == nil {
+			return 0
+		}
+		return t.AsTime().UnixMilli()
+	}
+	return fsm.AuditFilter{Tenant: tenant, Environment: m.GetEnvironment(), Target: m.GetTarget(), KeyPattern: m.GetKeyPattern(), User: m.GetUser(),
+		Correlation: m.GetCorrelationId(), Verb: m.GetVerb(), From: at(m.GetSince()), Until: at(m.GetUntil())}
+}

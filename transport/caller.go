@@ -25,6 +25,7 @@ const (
 const (
 	defaultEnvironment = "dev"
 	maxIdentity        = 256 // bytes of a user id or email
+	maxCorrelation     = 128
 )
 
 // caller is who acts and in which tenant.
@@ -33,6 +34,8 @@ type caller struct {
 	tenant string
 	env    string // of the header; a request's own field wins
 	pass   *pass  // nil: the door is open, and the headers are believed
+	// correlation is what the caller calls its whole undertaking
+	correlation string
 }
 
 // callerOf tells from request headers who calls. Errors are *fsm.Error.
@@ -44,9 +47,10 @@ func (s *Server) callerOf(h http.Header) (caller, error) {
 	if err != nil {
 		return caller{}, err
 	}
-	c := caller{pass: p, tenant: first(h, headerTenant, p.token.Tenant), env: first(h, headerEnvironment, s.homeOf(p))}
+	c := caller{pass: p, tenant: first(h, headerTenant, p.token.Tenant), env: first(h, headerEnvironment, s.homeOf(p)),
+		correlation: first(h, headerCorrelation, "")}
 	id, email := first(h, headerUserID, ""), first(h, headerUserEmail, "")
-	if err := shown(id, email, c.tenant, c.env); err != nil {
+	if err := shown(id, email, c); err != nil {
 		return caller{}, err
 	}
 	c.actor = p.token.Actor(id, email)
@@ -73,9 +77,11 @@ func (s *Server) stranger(h http.Header) (caller, error) {
 		actor:  fsm.Actor{Kind: fsm.ActorAnonymous},
 		tenant: first(h, headerTenant, fsm.DefaultTenant),
 		env:    first(h, headerEnvironment, defaultEnvironment),
+
+		correlation: first(h, headerCorrelation, ""),
 	}
 	id, email := first(h, headerUserID, ""), first(h, headerUserEmail, "")
-	if err := shown(id, email, c.tenant, c.env); err != nil {
+	if err := shown(id, email, c); err != nil {
 		return caller{}, err
 	}
 	if s.cfg.NoAuth && (id != "" || email != "") {
@@ -85,8 +91,12 @@ func (s *Server) stranger(h http.Header) (caller, error) {
 }
 
 // shown refuses headers that could not be shown to anybody.
-func shown(id, email, tenant, environment string) error {
-	for name, text := range map[string]string{headerUserID: id, headerUserEmail: email, headerTenant: tenant, headerEnvironment: environment} {
+func shown(id, email string, c caller) error {
+	if !presentable(c.correlation, maxCorrelation) {
+		return &fsm.Error{Kind: fsm.KindMalformed, Op: "read header", Target: headerCorrelation,
+			Detail: "must be printable UTF-8 of at most " + strconv.Itoa(maxCorrelation) + " bytes"}
+	}
+	for name, text := range map[string]string{headerUserID: id, headerUserEmail: email, headerTenant: c.tenant, headerEnvironment: c.env} {
 		if !presentable(text, maxIdentity) {
 			return &fsm.Error{Kind: fsm.KindMalformed, Op: "read header", Target: name,
 				Detail: "must be printable UTF-8 of at most " + strconv.Itoa(maxIdentity) + " bytes"}

@@ -3,52 +3,63 @@ package transport
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
-	"github.com/hoistflags/hoist/fsm/manifest"
+	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
-// history finds the versions of an item, also of a deleted one.
-func (c collection) history(r *call) ([]fsm.Version, error) {
+// ofKind tells whether a version is of an item of this collection; a deletion says nothing of it.
+func (c collection) ofKind(v fsm.Version) bool {
+	if c.object != fsm.ObjectFlag || c.kind == "" || v.Record == nil {
+		return true
+	}
+	f, err := evaluator.DecodeFlag(v.Record)
+	return err == nil && kindOf(f) == c.kind
+}
+
+// versions lists versions, newest first. The number of a version is the revision of its change.
+func (c collection) versions(ctx context.Context, r *call) (*reply, error) {
+	return c.versionsOf(ctx, r)
+}
+
+func (c collection) versionsOf(_ context.Context, r *call) (*reply, error) {
 	env, err := environment(r.state, r.scope)
 	if err != nil {
 		return nil, err
 	}
-	list := env.History(c.object, r.key)
-	for _, v := range list {
-		if c.object == fsm.ObjectFlag && v.Record != nil {
-			if f, err := evaluator.DecodeFlag(v.Record); err != nil || kindOf(f) != c.kind {
-				list = nil
-			}
-			break
-		}
-	}
-	if len(list) == 0 {
-		return nil, missing("read history", r.key, env)
-	}
-	return list, nil
-}
-
-// versions lists the last versions, newest first. The number of a version is the revision of its change.
-func (c collection) versions(_ context.Context, r *call) (*reply, error) {
-	history, err := c.history(r)
+	q := r.http.URL.Query()
+	before, _, limit, err := auditPage(q)
 	if err != nil {
 		return nil, err
 	}
-	var list [][]byte
-	for _, v := range history {
-		actor := evaluator.Object([]evaluator.Attribute{member("type", evaluator.String(v.Actor.Kind)),
-			member("id", evaluator.String(v.Actor.ID)), member("email", evaluator.String(v.Actor.Email))})
-		list = append(list, object([]byte("{}"), member("version", number(v.Revision)),
-			member("at", evaluator.String(time.UnixMilli(v.At).UTC().Format(time.RFC3339Nano))),
-			member("actor", actor), member("verb", evaluator.String(v.Verb)), member("value", valueOf(v.Record))))
+	if q.Get("limit") == "" {
+		limit = defaultVersions
 	}
-	return &reply{body: items(list, "", c.position(r.state)...)}, nil
+	found, err := c.Server.versions(env, c.object, r.key, before, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 && before == 0 || len(found) > 0 && !c.ofKind(found[0]) {
+		return nil, missing("read history", r.key, env)
+	}
+	next := ""
+	if len(found) > limit {
+		found = found[:limit]
+		next = strconv.FormatUint(found[limit-1].Revision, 10)
+	}
+	var list [][]byte
+	for _, v := range found {
+		list = append(list, object([]byte("{}"), member("version", number(v.Revision)), member("at", evaluator.String(timeOf(v.At))),
+			member("actor", actorValue(v.Actor)), member("verb", evaluator.String(v.Verb)), member("value", valueOf(v.Record))))
+	}
+	return &reply{body: items(list, next, c.position(r.state)...)}, nil
 }
+
+// defaultVersions is how many versions a list shows when nobody says.
+const defaultVersions = 20
 
 // valueOf is a record as a value; null for a deletion.
 func valueOf(record []byte) evaluator.Value {
@@ -61,40 +72,39 @@ func valueOf(record []byte) evaluator.Value {
 
 // compare says in words and whole how two versions differ.
 func (c collection) compare(_ context.Context, r *call) (*reply, error) {
-	history, err := c.history(r)
+	env, err := environment(r.state, r.scope)
 	if err != nil {
 		return nil, err
 	}
-	from, err := c.version(r, history, "from")
+	return c.compareVersions(r, env)
+}
+
+func (c collection) compareVersions(r *call, env *fsm.Environment) (*reply, error) {
+	from, err := c.named(r, env, "from")
 	if err != nil {
 		return nil, err
 	}
-	to, err := c.version(r, history, "to")
+	to, err := c.named(r, env, "to")
 	if err != nil {
 		return nil, err
-	}
-	var lines []evaluator.Value
-	for _, line := range manifest.Describe(c.content(from), c.content(to), true) {
-		lines = append(lines, evaluator.String(line))
 	}
 	return &reply{body: object([]byte("{}"), append([]evaluator.Attribute{
 		member("fromVersion", number(from.Revision)), member("toVersion", number(to.Revision)),
-		member("fromValue", valueOf(from.Record)), member("toValue", valueOf(to.Record)), member("changes", evaluator.List(lines))},
+		member("fromValue", valueOf(from.Record)), member("toValue", valueOf(to.Record)), member("changes", c.describeVersions(from, to))},
 		c.position(r.state)...)...)}, nil
 }
 
-func (c collection) version(r *call, history []fsm.Version, name string) (fsm.Version, error) {
+// named is the version that a parameter of the query names.
+func (c collection) named(r *call, env *fsm.Environment, name string) (fsm.Version, error) {
 	revision, err := strconv.ParseUint(r.http.URL.Query().Get(name), 10, 64)
 	if err != nil {
 		return fsm.Version{}, malformedQuery(name, "must be the number of a version, such as 42")
 	}
-	for _, v := range history {
-		if v.Revision == revision {
-			return v, nil
-		}
+	v, err := c.Server.version(env, c.object, r.key, revision)
+	if err == nil && !c.ofKind(v) {
+		err = missing("read history", r.key, env)
 	}
-	return fsm.Version{}, &fsm.Error{Kind: fsm.KindNotFound, Op: "read version", Target: strconv.FormatUint(revision, 10),
-		Detail: r.key + " has no such version any more; the last 20 are kept"}
+	return v, err
 }
 
 func (c collection) content(v fsm.Version) fsm.Content {
@@ -120,10 +130,57 @@ func (c collection) rollback(ctx context.Context, r *call) (*reply, error) {
 	if err := decodeBody(r.body, &in); err != nil {
 		return nil, err
 	}
-	if _, err := c.history(r); err != nil {
+	if in.Version == 0 {
+		return nil, evaluator.Problems{{Field: "/version", Code: "version.required", Message: "name the version to write again"}}
+	}
+	command, err := c.restoring(r.state, r.scope, c.object, r.key, in.Version)
+	if err != nil {
 		return nil, err
 	}
-	return c.write(ctx, r, r.key, fsm.Restore{Scope: r.scope, Object: c.object, Key: r.key, Revision: in.Version})
+	if put, ok := command.(fsm.Restore); ok {
+		env, err := environment(r.state, r.scope)
+		if err != nil {
+			return nil, err
+		}
+		if v, err := c.Server.version(env, c.object, r.key, put.Revision); err == nil && !c.ofKind(v) {
+			return nil, missing("restore", r.key, env)
+		}
+	}
+	return c.write(ctx, r, r.key, command)
+}
+
+// restoring is the command that writes an older version again. The law knows those that the state holds; an older one comes
+// from the ledger, whole.
+func (s *Server) restoring(state *fsm.State, scope fsm.Scope, object fsm.ObjectKind, key string, revision uint64) (fsm.Command, error) {
+	restore := fsm.Restore{Scope: scope, Object: object, Key: key, Revision: revision}
+	env, err := environment(state, scope)
+	if err != nil || s.cfg.Ledger == nil {
+		return restore, err
+	}
+	for _, v := range env.History(object, key) {
+		if v.Revision <= revision {
+			return restore, nil
+		}
+	}
+	v, err := s.version(env, object, key, revision)
+	if err != nil || v.Record == nil {
+		return restore, err
+	}
+	if object == fsm.ObjectSegment {
+		segment, err := evaluator.DecodeSegment(v.Record)
+		return fsm.PutSegment{Scope: scope, Segment: segment}, err
+	}
+	flag, err := evaluator.DecodeFlag(v.Record)
+	return fsm.PutFlag{Scope: scope, Flag: flag}, err
+}
+
+// restoringOr is restoring for the services, where the law says what is wrong.
+func (s *Server) restoringOr(scope fsm.Scope, object fsm.ObjectKind, r *hoistv1.RestoreRequest) fsm.Command {
+	command, err := s.restoring(s.cfg.Store.State(), scope, object, r.GetKey(), r.GetRevision())
+	if err != nil {
+		return fsm.Restore{Scope: scope, Object: object, Key: r.GetKey(), Revision: r.GetRevision()}
+	}
+	return command
 }
 
 // decodeBody reads a small body strictly; an empty one leaves what is there.

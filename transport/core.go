@@ -31,6 +31,7 @@ type Config struct {
 	Store  *fsm.Store
 	Node   Node
 	Admin  ClusterAdmin // nil: ClusterService answers unimplemented
+	Ledger Ledger       // nil: the change log ends with the newest rows, which the state holds
 	Plans  Plans        // nil: no rollout can be started here
 	Logger *slog.Logger // nil: discard
 

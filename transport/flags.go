@@ -147,7 +147,7 @@ func (s flagService) Delete(ctx context.Context, r *hoistv1.DeleteFlagRequest) (
 
 func (s flagService) Restore(ctx context.Context, r *hoistv1.RestoreRequest) (*hoistv1.FlagReceipt, error) {
 	return s.change(ctx, r.GetEnvironment(), r.GetKey(), r.GetWrite(), func(scope fsm.Scope) fsm.Command {
-		return fsm.Restore{Scope: scope, Object: fsm.ObjectFlag, Key: r.GetKey(), Revision: r.GetRevision()}
+		return s.restoringOr(scope, fsm.ObjectFlag, r)
 	})
 }
 

@@ -35,7 +35,16 @@ func (s *Server) history(ctx context.Context, object fsm.ObjectKind, r *hoistv1.
 	if err != nil {
 		return nil, err
 	}
-	versions := env.History(object, r.GetKey())
+	limit := defaultVersions
+	if r.GetLimit() != 0 {
+		if limit, err = pageSize(r.GetLimit()); err != nil {
+			return nil, err
+		}
+	}
+	versions, err := s.versions(env, object, r.GetKey(), r.GetBefore(), limit)
+	if err != nil {
+		return nil, err
+	}
 	if len(versions) == 0 {
 		return nil, missing("read history", r.GetKey(), env)
 	}

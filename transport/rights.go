@@ -68,7 +68,8 @@ var procedures = map[string]right{
 	hoistv1connect.BackupServiceBackupProcedure:  {verb: fsm.VerbManageCluster},
 	hoistv1connect.BackupServiceRestoreProcedure: {verb: fsm.VerbManageCluster},
 
-	hoistv1connect.AuditServiceListProcedure: {verb: fsm.VerbReadAudit},
+	hoistv1connect.AuditServiceListProcedure:   {verb: fsm.VerbReadAudit},
+	hoistv1connect.AuditServiceVerifyProcedure: {verb: fsm.VerbReadAudit},
 
 	hoistv1connect.RolloutServiceStartProcedure:     {verb: fsm.StartRollout{}.Verb(), byLaw: true},
 	hoistv1connect.RolloutServiceGetProcedure:       {verb: fsm.VerbReadConfig},

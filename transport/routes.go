@@ -34,6 +34,7 @@ func (s *Server) routes(d *routeTable) {
 	d.procedure(hoistv1connect.TokenServiceFollowProcedure, paced(tokens))
 	s.mountRollouts(d)
 	s.mountConfig(d)
+	s.mountAudit(d)
 	d.open("GET "+OpenAPIPath, http.HandlerFunc(s.openapi))
 	s.evaluating(d, []string{
 		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,

@@ -72,7 +72,7 @@ func (s segmentService) Delete(ctx context.Context, r *hoistv1.DeleteSegmentRequ
 
 func (s segmentService) Restore(ctx context.Context, r *hoistv1.RestoreRequest) (*hoistv1.SegmentReceipt, error) {
 	return s.change(ctx, r.GetEnvironment(), r.GetWrite(), func(scope fsm.Scope) fsm.Command {
-		return fsm.Restore{Scope: scope, Object: fsm.ObjectSegment, Key: r.GetKey(), Revision: r.GetRevision()}
+		return s.restoringOr(scope, fsm.ObjectSegment, r)
 	})
 }
 

@@ -29,7 +29,7 @@ func (s *Server) write(ctx context.Context, who caller, cmd fsm.Command, opts *h
 		return nil, &fsm.Error{Kind: KindNoToken, Op: cmd.Verb(), Detail: "nobody writes without a token"} // whatever a door forgot
 	}
 	receipt, err := s.submit(ctx, fsm.Proposal{
-		RequestID: id, Actor: who.actor, ExpectedRevision: expectedRevision(opts), Comment: opts.GetComment(),
+		RequestID: id, Actor: who.actor, ExpectedRevision: expectedRevision(opts), Comment: opts.GetComment(), Correlation: who.correlation,
 	}, cmd, opts.GetDryRun())
 	if err != nil {
 		return nil, &writeError{requestID: id, err: err}

@@ -115,7 +115,7 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 	path := filepath.Join(dir, fmt.Sprintf("%020d.rows", 1))
 	whole, err := os.ReadFile(path)
 	require.NoError(t, err)
-	verify := func(content []byte) archive.Finding {
+	verify := func(content []byte) fsm.AuditFinding {
 		t.Helper()
 		require.NoError(t, os.WriteFile(path, content, 0o600))
 		report, err := archive.Verify(dir)
@@ -128,7 +128,7 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 	flipped[at] ^= 1
 	found := verify(flipped)
 	require.Equal(t, uint64(4712), found.Seq)
-	require.Equal(t, path, found.Path)
+	require.Equal(t, path, found.Where)
 
 	begin, end := place(whole, 99), place(whole, 100)
 	found = verify(append(bytes.Clone(whole[:begin]), whole[end:]...))

@@ -71,29 +71,12 @@ func (s *segment) read(out []fsm.Written, seq uint64, at int64, limit, bytes int
 	return out, bytes, nil
 }
 
-// Finding is something that is wrong with kept rows.
-type Finding struct {
-	Seq  uint64 // the row, or the first of those that are missing
-	Path string
-	Why  string
-}
-
-func (f Finding) String() string { return fmt.Sprintf("row %d in %s: %s", f.Seq, f.Path, f.Why) }
-
-// Report is what Verify found.
-type Report struct {
-	Rows        uint64 // read and in order
-	First, Last uint64 // numbers of the first and last of them
-	Hash        string // of the last one
-	Findings    []Finding
-}
-
 // Verify reads every row of a folder and follows the chain. It writes nothing, so it may look at the folder of a node that
 // runs, or of one that does not: rows that are being written meanwhile are no finding.
-func Verify(dir string) (Report, error) {
+func Verify(dir string) (fsm.AuditReport, error) {
 	paths, err := files(dir)
 	if err != nil {
-		return Report{}, err
+		return fsm.AuditReport{}, err
 	}
 	v := &verifier{hash: zeroHash, next: 1}
 	for i, path := range paths {
@@ -102,15 +85,23 @@ func Verify(dir string) (Report, error) {
 	return v.report, nil
 }
 
+// Verify is the function of that name for the folder of this archive.
+func (a *Archive) Verify() (fsm.AuditReport, error) {
+	if err := a.Sync(); err != nil {
+		return fsm.AuditReport{}, err
+	}
+	return Verify(a.dir)
+}
+
 // verifier follows the chain through files.
 type verifier struct {
-	report Report
+	report fsm.AuditReport
 	hash   string // of the row before
 	next   uint64 // 0: unknown
 }
 
 func (v *verifier) finding(seq uint64, path, why string) {
-	v.report.Findings = append(v.report.Findings, Finding{seq, path, why})
+	v.report.Findings = append(v.report.Findings, fsm.AuditFinding{Seq: seq, Where: path, Why: why})
 }
 
 func (v *verifier) file(path string, last bool) {

@@ -180,7 +180,7 @@ func open(ctx context.Context, httpAddr string, cfg cluster.Config, kit equipmen
 		return nil, errors.Join(err, node.Close(), listener.Close())
 	}
 	server, err := transport.NewCore(transport.Config{
-		Store: cfg.Store, Node: node, Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
+		Store: cfg.Store, Node: node, Ledger: ledgerOf(node), Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
 		NoAuth: kit.noAuth,
 	})
 	if err != nil {
@@ -190,6 +190,14 @@ func open(ctx context.Context, httpAddr string, cfg cluster.Config, kit equipmen
 	i.fly(cfg.Store, kit.book, meters)
 	go func() { i.served <- server.Serve(listener) }()
 	return i, nil
+}
+
+// ledgerOf is where the node keeps old rows; nil, and not an interface around nil, when it keeps none.
+func ledgerOf(node *cluster.Node) transport.Ledger {
+	if l := node.Ledger(); l != nil {
+		return l
+	}
+	return nil
 }
 
 func (i *instance) address() string { return i.listener.Addr().String() }

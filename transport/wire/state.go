@@ -67,7 +67,7 @@ func EncodeAudit(a fsm.Audit) *hoistv1.AuditRow {
 	return &hoistv1.AuditRow{
 		Seq: a.Seq, Revision: a.Index, At: millis(a.At), Actor: EncodeActor(a.Actor), RequestId: a.RequestID,
 		Tenant: a.Tenant, Environment: a.Environment, Verb: a.Verb, Target: a.Target,
-		Before: a.Before, After: a.After, Reason: a.Reason, Hash: a.Hash,
+		Before: a.Before, After: a.After, Reason: a.Reason, Hash: a.Hash, CorrelationId: a.Correlation, Approvals: a.Approvals,
 	}
 }
 

@@ -29,7 +29,10 @@ type ListAuditRequest struct {
 	// At most this many; default 100, at most 1000.
 	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	// The newest rows instead of the oldest after `after`.
-	Newest        bool         `protobuf:"varint,3,opt,name=newest,proto3" json:"newest,omitempty"`
+	Newest bool `protobuf:"varint,3,opt,name=newest,proto3" json:"newest,omitempty"`
+	// Instead of after: the newest rows before this one. The page before this page begins at the first row of this one.
+	Before        uint64       `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
+	Filter        *AuditFilter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
 	Read          *ReadOptions `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -86,9 +89,129 @@ func (x *ListAuditRequest) GetNewest() bool {
 	return false
 }
 
+func (x *ListAuditRequest) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetFilter() *AuditFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
 func (x *ListAuditRequest) GetRead() *ReadOptions {
 	if x != nil {
 		return x.Read
+	}
+	return nil
+}
+
+// AuditFilter says which rows are wanted; what is empty leaves nothing out.
+type AuditFilter struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Whole, for example flag/checkout.
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// Of the target's key: * is any run of characters, ? one.
+	KeyPattern string `protobuf:"bytes,3,opt,name=key_pattern,json=keyPattern,proto3" json:"key_pattern,omitempty"`
+	// Id or email of who acted, or owner of the token.
+	User          string `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
+	CorrelationId string `protobuf:"bytes,5,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	Verb          string `protobuf:"bytes,6,opt,name=verb,proto3" json:"verb,omitempty"`
+	// From this time on.
+	Since *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	// Before this time.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditFilter) Reset() {
+	*x = AuditFilter{}
+	mi := &file_hoist_v1_audit_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditFilter) ProtoMessage() {}
+
+func (x *AuditFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_audit_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditFilter.ProtoReflect.Descriptor instead.
+func (*AuditFilter) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_audit_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AuditFilter) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetKeyPattern() string {
+	if x != nil {
+		return x.KeyPattern
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetCorrelationId() string {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *AuditFilter) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
 	}
 	return nil
 }
@@ -98,8 +221,10 @@ type ListAuditResponse struct {
 	// In order of their sequence numbers.
 	Rows []*AuditRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
 	// Sequence number and hash of the newest row.
-	HeadSeq       uint64    `protobuf:"varint,2,opt,name=head_seq,json=headSeq,proto3" json:"head_seq,omitempty"`
-	HeadHash      string    `protobuf:"bytes,3,opt,name=head_hash,json=headHash,proto3" json:"head_hash,omitempty"`
+	HeadSeq  uint64 `protobuf:"varint,2,opt,name=head_seq,json=headSeq,proto3" json:"head_seq,omitempty"`
+	HeadHash string `protobuf:"bytes,3,opt,name=head_hash,json=headHash,proto3" json:"head_hash,omitempty"`
+	// Everything up to here was looked at; go on with after = scanned. 0 when rows are listed backwards.
+	Scanned       uint64    `protobuf:"varint,4,opt,name=scanned,proto3" json:"scanned,omitempty"`
 	Position      *Position `protobuf:"bytes,15,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -107,7 +232,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_hoist_v1_audit_proto_msgTypes[1]
+	mi := &file_hoist_v1_audit_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -119,7 +244,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_audit_proto_msgTypes[1]
+	mi := &file_hoist_v1_audit_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -132,7 +257,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_audit_proto_rawDescGZIP(), []int{1}
+	return file_hoist_v1_audit_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListAuditResponse) GetRows() []*AuditRow {
@@ -154,6 +279,13 @@ func (x *ListAuditResponse) GetHeadHash() string {
 		return x.HeadHash
 	}
 	return ""
+}
+
+func (x *ListAuditResponse) GetScanned() uint64 {
+	if x != nil {
+		return x.Scanned
+	}
+	return 0
 }
 
 func (x *ListAuditResponse) GetPosition() *Position {
@@ -180,14 +312,18 @@ type AuditRow struct {
 	After  string `protobuf:"bytes,11,opt,name=after,proto3" json:"after,omitempty"`
 	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
 	// SHA-256 over the previous row's hash and this row.
-	Hash          string `protobuf:"bytes,13,opt,name=hash,proto3" json:"hash,omitempty"`
+	Hash string `protobuf:"bytes,13,opt,name=hash,proto3" json:"hash,omitempty"`
+	// What the caller called its whole undertaking.
+	CorrelationId string `protobuf:"bytes,14,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
+	// Who agreed, separated by commas.
+	Approvals     string `protobuf:"bytes,15,opt,name=approvals,proto3" json:"approvals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuditRow) Reset() {
 	*x = AuditRow{}
-	mi := &file_hoist_v1_audit_proto_msgTypes[2]
+	mi := &file_hoist_v1_audit_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -199,7 +335,7 @@ func (x *AuditRow) String() string {
 func (*AuditRow) ProtoMessage() {}
 
 func (x *AuditRow) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_audit_proto_msgTypes[2]
+	mi := &file_hoist_v1_audit_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -212,7 +348,7 @@ func (x *AuditRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRow.ProtoReflect.Descriptor instead.
 func (*AuditRow) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_audit_proto_rawDescGZIP(), []int{2}
+	return file_hoist_v1_audit_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AuditRow) GetSeq() uint64 {
@@ -306,21 +442,233 @@ func (x *AuditRow) GetHash() string {
 	return ""
 }
 
+func (x *AuditRow) GetCorrelationId() string {
+	if x != nil {
+		return x.CorrelationId
+	}
+	return ""
+}
+
+func (x *AuditRow) GetApprovals() string {
+	if x != nil {
+		return x.Approvals
+	}
+	return ""
+}
+
+type VerifyAuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyAuditRequest) Reset() {
+	*x = VerifyAuditRequest{}
+	mi := &file_hoist_v1_audit_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyAuditRequest) ProtoMessage() {}
+
+func (x *VerifyAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_audit_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyAuditRequest.ProtoReflect.Descriptor instead.
+func (*VerifyAuditRequest) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_audit_proto_rawDescGZIP(), []int{4}
+}
+
+type VerifyAuditResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rows that were read and follow each other, and the numbers of the first and the last.
+	Rows  uint64 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	First uint64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	Last  uint64 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// Of the last row.
+	Hash string `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	// What is wrong; empty: nothing.
+	Findings      []*AuditFinding `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`
+	Position      *Position       `protobuf:"bytes,15,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyAuditResponse) Reset() {
+	*x = VerifyAuditResponse{}
+	mi := &file_hoist_v1_audit_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyAuditResponse) ProtoMessage() {}
+
+func (x *VerifyAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_audit_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyAuditResponse.ProtoReflect.Descriptor instead.
+func (*VerifyAuditResponse) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_audit_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *VerifyAuditResponse) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *VerifyAuditResponse) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *VerifyAuditResponse) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *VerifyAuditResponse) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *VerifyAuditResponse) GetFindings() []*AuditFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *VerifyAuditResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// AuditFinding is something that is wrong with the rows a node keeps.
+type AuditFinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// The file, or "state".
+	Where         string `protobuf:"bytes,2,opt,name=where,proto3" json:"where,omitempty"`
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditFinding) Reset() {
+	*x = AuditFinding{}
+	mi := &file_hoist_v1_audit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditFinding) ProtoMessage() {}
+
+func (x *AuditFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_audit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditFinding.ProtoReflect.Descriptor instead.
+func (*AuditFinding) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_audit_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AuditFinding) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *AuditFinding) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
+func (x *AuditFinding) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 var File_hoist_v1_audit_proto protoreflect.FileDescriptor
 
 const file_hoist_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x14hoist/v1/audit.proto\x12\bhoist.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\"\x81\x01\n" +
+	"\x14hoist/v1/audit.proto\x12\bhoist.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\"\xc8\x01\n" +
 	"\x10ListAuditRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06newest\x18\x03 \x01(\bR\x06newest\x12)\n" +
-	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"\xa3\x01\n" +
+	"\x06newest\x18\x03 \x01(\bR\x06newest\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\x04R\x06before\x12-\n" +
+	"\x06filter\x18\x05 \x01(\v2\x15.hoist.v1.AuditFilterR\x06filter\x12)\n" +
+	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"\x9b\x02\n" +
+	"\vAuditFilter\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1f\n" +
+	"\vkey_pattern\x18\x03 \x01(\tR\n" +
+	"keyPattern\x12\x12\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\x12%\n" +
+	"\x0ecorrelation_id\x18\x05 \x01(\tR\rcorrelationId\x12\x12\n" +
+	"\x04verb\x18\x06 \x01(\tR\x04verb\x120\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xbd\x01\n" +
 	"\x11ListAuditResponse\x12&\n" +
 	"\x04rows\x18\x01 \x03(\v2\x12.hoist.v1.AuditRowR\x04rows\x12\x19\n" +
 	"\bhead_seq\x18\x02 \x01(\x04R\aheadSeq\x12\x1b\n" +
-	"\thead_hash\x18\x03 \x01(\tR\bheadHash\x12.\n" +
-	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\xea\x02\n" +
+	"\thead_hash\x18\x03 \x01(\tR\bheadHash\x12\x18\n" +
+	"\ascanned\x18\x04 \x01(\x04R\ascanned\x12.\n" +
+	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\xaf\x03\n" +
 	"\bAuditRow\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12*\n" +
@@ -336,9 +684,24 @@ const file_hoist_v1_audit_proto_rawDesc = "" +
 	" \x01(\tR\x06before\x12\x14\n" +
 	"\x05after\x18\v \x01(\tR\x05after\x12\x16\n" +
 	"\x06reason\x18\f \x01(\tR\x06reason\x12\x12\n" +
-	"\x04hash\x18\r \x01(\tR\x04hash2O\n" +
+	"\x04hash\x18\r \x01(\tR\x04hash\x12%\n" +
+	"\x0ecorrelation_id\x18\x0e \x01(\tR\rcorrelationId\x12\x1c\n" +
+	"\tapprovals\x18\x0f \x01(\tR\tapprovals\"\x14\n" +
+	"\x12VerifyAuditRequest\"\xcb\x01\n" +
+	"\x13VerifyAuditResponse\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\x04R\x04rows\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x04R\x04last\x12\x12\n" +
+	"\x04hash\x18\x04 \x01(\tR\x04hash\x122\n" +
+	"\bfindings\x18\x05 \x03(\v2\x16.hoist.v1.AuditFindingR\bfindings\x12.\n" +
+	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"H\n" +
+	"\fAuditFinding\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05where\x18\x02 \x01(\tR\x05where\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why2\x96\x01\n" +
 	"\fAuditService\x12?\n" +
-	"\x04List\x12\x1a.hoist.v1.ListAuditRequest\x1a\x1b.hoist.v1.ListAuditResponseB<Z:github.com/hoistflags/hoist/transport/api/hoist/v1;hoistv1b\x06proto3"
+	"\x04List\x12\x1a.hoist.v1.ListAuditRequest\x1a\x1b.hoist.v1.ListAuditResponse\x12E\n" +
+	"\x06Verify\x12\x1c.hoist.v1.VerifyAuditRequest\x1a\x1d.hoist.v1.VerifyAuditResponseB<Z:github.com/hoistflags/hoist/transport/api/hoist/v1;hoistv1b\x06proto3"
 
 var (
 	file_hoist_v1_audit_proto_rawDescOnce sync.Once
@@ -352,29 +715,40 @@ func file_hoist_v1_audit_proto_rawDescGZIP() []byte {
 	return file_hoist_v1_audit_proto_rawDescData
 }
 
-var file_hoist_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_hoist_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_hoist_v1_audit_proto_goTypes = []any{
 	(*ListAuditRequest)(nil),      // 0: hoist.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),     // 1: hoist.v1.ListAuditResponse
-	(*AuditRow)(nil),              // 2: hoist.v1.AuditRow
-	(*ReadOptions)(nil),           // 3: hoist.v1.ReadOptions
-	(*Position)(nil),              // 4: hoist.v1.Position
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*Actor)(nil),                 // 6: hoist.v1.Actor
+	(*AuditFilter)(nil),           // 1: hoist.v1.AuditFilter
+	(*ListAuditResponse)(nil),     // 2: hoist.v1.ListAuditResponse
+	(*AuditRow)(nil),              // 3: hoist.v1.AuditRow
+	(*VerifyAuditRequest)(nil),    // 4: hoist.v1.VerifyAuditRequest
+	(*VerifyAuditResponse)(nil),   // 5: hoist.v1.VerifyAuditResponse
+	(*AuditFinding)(nil),          // 6: hoist.v1.AuditFinding
+	(*ReadOptions)(nil),           // 7: hoist.v1.ReadOptions
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Position)(nil),              // 9: hoist.v1.Position
+	(*Actor)(nil),                 // 10: hoist.v1.Actor
 }
 var file_hoist_v1_audit_proto_depIdxs = []int32{
-	3, // 0: hoist.v1.ListAuditRequest.read:type_name -> hoist.v1.ReadOptions
-	2, // 1: hoist.v1.ListAuditResponse.rows:type_name -> hoist.v1.AuditRow
-	4, // 2: hoist.v1.ListAuditResponse.position:type_name -> hoist.v1.Position
-	5, // 3: hoist.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
-	6, // 4: hoist.v1.AuditRow.actor:type_name -> hoist.v1.Actor
-	0, // 5: hoist.v1.AuditService.List:input_type -> hoist.v1.ListAuditRequest
-	1, // 6: hoist.v1.AuditService.List:output_type -> hoist.v1.ListAuditResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	1,  // 0: hoist.v1.ListAuditRequest.filter:type_name -> hoist.v1.AuditFilter
+	7,  // 1: hoist.v1.ListAuditRequest.read:type_name -> hoist.v1.ReadOptions
+	8,  // 2: hoist.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
+	8,  // 3: hoist.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
+	3,  // 4: hoist.v1.ListAuditResponse.rows:type_name -> hoist.v1.AuditRow
+	9,  // 5: hoist.v1.ListAuditResponse.position:type_name -> hoist.v1.Position
+	8,  // 6: hoist.v1.AuditRow.at:type_name -> google.protobuf.Timestamp
+	10, // 7: hoist.v1.AuditRow.actor:type_name -> hoist.v1.Actor
+	6,  // 8: hoist.v1.VerifyAuditResponse.findings:type_name -> hoist.v1.AuditFinding
+	9,  // 9: hoist.v1.VerifyAuditResponse.position:type_name -> hoist.v1.Position
+	0,  // 10: hoist.v1.AuditService.List:input_type -> hoist.v1.ListAuditRequest
+	4,  // 11: hoist.v1.AuditService.Verify:input_type -> hoist.v1.VerifyAuditRequest
+	2,  // 12: hoist.v1.AuditService.List:output_type -> hoist.v1.ListAuditResponse
+	5,  // 13: hoist.v1.AuditService.Verify:output_type -> hoist.v1.VerifyAuditResponse
+	12, // [12:14] is the sub-list for method output_type
+	10, // [10:12] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_hoist_v1_audit_proto_init() }
@@ -389,7 +763,7 @@ func file_hoist_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hoist_v1_audit_proto_rawDesc), len(file_hoist_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

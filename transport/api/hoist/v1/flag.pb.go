@@ -1783,10 +1783,14 @@ func (x *FlagReceipt) GetReceipt() *Receipt {
 }
 
 type HistoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Read          *ReadOptions           `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Key         string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Only versions with a smaller revision; 0: the newest.
+	Before uint64 `protobuf:"varint,3,opt,name=before,proto3" json:"before,omitempty"`
+	// At most this many; default 20, at most 1000. Versions that left the state come from the files of the node.
+	Limit         int32        `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Read          *ReadOptions `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1833,6 +1837,20 @@ func (x *HistoryRequest) GetKey() string {
 		return x.Key
 	}
 	return ""
+}
+
+func (x *HistoryRequest) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *HistoryRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
 }
 
 func (x *HistoryRequest) GetRead() *ReadOptions {
@@ -2116,10 +2134,12 @@ const file_hoist_v1_flag_proto_rawDesc = "" +
 	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"e\n" +
 	"\vFlagReceipt\x12)\n" +
 	"\x05state\x18\x01 \x01(\v2\x13.hoist.v1.FlagStateR\x05state\x12+\n" +
-	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"o\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"\x9d\x01\n" +
 	"\x0eHistoryRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\x12)\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12)\n" +
 	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"p\n" +
 	"\x0fHistoryResponse\x12-\n" +
 	"\bversions\x18\x01 \x03(\v2\x11.hoist.v1.VersionR\bversions\x12.\n" +

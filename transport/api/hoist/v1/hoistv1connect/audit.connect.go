@@ -35,11 +35,15 @@ const (
 const (
 	// AuditServiceListProcedure is the fully-qualified name of the AuditService's List RPC.
 	AuditServiceListProcedure = "/hoist.v1.AuditService/List"
+	// AuditServiceVerifyProcedure is the fully-qualified name of the AuditService's Verify RPC.
+	AuditServiceVerifyProcedure = "/hoist.v1.AuditService/Verify"
 )
 
 // AuditServiceClient is a client for the hoist.v1.AuditService service.
 type AuditServiceClient interface {
 	List(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error)
+	// Verify reads every row that the node that is asked keeps, and follows the chain.
+	Verify(context.Context, *v1.VerifyAuditRequest) (*v1.VerifyAuditResponse, error)
 }
 
 // NewAuditServiceClient constructs a client for the hoist.v1.AuditService service. By default, it
@@ -59,12 +63,19 @@ func NewAuditServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(auditServiceMethods.ByName("List")),
 			connect.WithClientOptions(opts...),
 		),
+		verify: connect.NewClient[v1.VerifyAuditRequest, v1.VerifyAuditResponse](
+			httpClient,
+			baseURL+AuditServiceVerifyProcedure,
+			connect.WithSchema(auditServiceMethods.ByName("Verify")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // auditServiceClient implements AuditServiceClient.
 type auditServiceClient struct {
-	list *connect.Client[v1.ListAuditRequest, v1.ListAuditResponse]
+	list   *connect.Client[v1.ListAuditRequest, v1.ListAuditResponse]
+	verify *connect.Client[v1.VerifyAuditRequest, v1.VerifyAuditResponse]
 }
 
 // List calls hoist.v1.AuditService.List.
@@ -76,9 +87,20 @@ func (c *auditServiceClient) List(ctx context.Context, req *v1.ListAuditRequest)
 	return nil, err
 }
 
+// Verify calls hoist.v1.AuditService.Verify.
+func (c *auditServiceClient) Verify(ctx context.Context, req *v1.VerifyAuditRequest) (*v1.VerifyAuditResponse, error) {
+	response, err := c.verify.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AuditServiceHandler is an implementation of the hoist.v1.AuditService service.
 type AuditServiceHandler interface {
 	List(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error)
+	// Verify reads every row that the node that is asked keeps, and follows the chain.
+	Verify(context.Context, *v1.VerifyAuditRequest) (*v1.VerifyAuditResponse, error)
 }
 
 // NewAuditServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -94,10 +116,18 @@ func NewAuditServiceHandler(svc AuditServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(auditServiceMethods.ByName("List")),
 		connect.WithHandlerOptions(opts...),
 	)
+	auditServiceVerifyHandler := connect.NewUnaryHandlerSimple(
+		AuditServiceVerifyProcedure,
+		svc.Verify,
+		connect.WithSchema(auditServiceMethods.ByName("Verify")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/hoist.v1.AuditService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AuditServiceListProcedure:
 			auditServiceListHandler.ServeHTTP(w, r)
+		case AuditServiceVerifyProcedure:
+			auditServiceVerifyHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -109,4 +139,8 @@ type UnimplementedAuditServiceHandler struct{}
 
 func (UnimplementedAuditServiceHandler) List(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.AuditService.List is not implemented"))
+}
+
+func (UnimplementedAuditServiceHandler) Verify(context.Context, *v1.VerifyAuditRequest) (*v1.VerifyAuditResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.AuditService.Verify is not implemented"))
 }

@@ -260,24 +260,61 @@ func checkPromotion(c OpenPromotion) evaluator.Problems {
 		problems = append(problems, problem("/keyPatterns", "promotion.empty", "PATTERN has one pattern at least, such as query.*")...)
 	}
 	if len(c.ConfigIDs)+len(c.FlagIDs) > maxIDs || len(c.KeyPatterns) > maxPatterns {
-		problems = append(problems, problem("", "promotion.size", fmt.Sprintf("at most %d ids and %d patterns; use FULL", maxIDs, maxPatterns))...)
+		return append(problems, problem("", "promotion.size", fmt.Sprintf("at most %d ids and %d patterns; use FULL", maxIDs, maxPatterns))...)
 	}
+	return append(problems, checkLists(c)...)
+}
+
+// checkLists judges those that the type uses; the others are kept as they were sent, if they can be shown.
+func checkLists(c OpenPromotion) (problems evaluator.Problems) {
 	for _, list := range []struct {
-		name string
-		keys []string
-	}{{"/configIds", c.ConfigIDs}, {"/flagIds", c.FlagIDs}} {
-		for i, key := range list.keys {
-			problems = append(problems, checkKey(fmt.Sprintf("%s/%d", list.name, i), key)...)
-		}
-	}
-	for i, pattern := range c.KeyPatterns {
-		at := fmt.Sprintf("/keyPatterns/%d", i)
-		if !validPattern(pattern) {
-			problems = append(problems, problem(at, "promotion.pattern",
-				fmt.Sprintf("%q can match no key: a pattern has the characters of keys, * for any run of them and ? for one", pattern))...)
+		name, syntax string
+		texts        []string
+		valid        func(string) bool
+		used         bool
+	}{
+		{"/configIds", "a key matches " + keyPattern, c.ConfigIDs, validKey, c.Type == PromotionSelective},
+		{"/flagIds", "a key matches " + keyPattern, c.FlagIDs, validKey, c.Type == PromotionSelective},
+		{"/keyPatterns", "a pattern has the characters of keys, * for any run of them and ? for one", c.KeyPatterns, validPattern, c.Type == PromotionPattern},
+	} {
+		for i, text := range list.texts {
+			at := fmt.Sprintf("%s/%d", list.name, i)
+			problems = append(problems, checkText(at, text, maxName)...)
+			if list.used && !list.valid(text) {
+				problems = append(problems, problem(at, "promotion.key", fmt.Sprintf("%q can be no key here: %s", text, list.syntax))...)
+			}
 		}
 	}
 	return problems
+}
+
+// Unused names the lists of a promotion that were given and that its type does not use.
+func (p *Promotion) Unused() (names []string) {
+	if p.Type != PromotionSelective && len(p.ConfigIDs) > 0 {
+		names = append(names, "configIds")
+	}
+	if p.Type != PromotionSelective && len(p.FlagIDs) > 0 {
+		names = append(names, "flagIds")
+	}
+	if p.Type != PromotionPattern && len(p.KeyPatterns) > 0 {
+		names = append(names, "keyPatterns")
+	}
+	return names
+}
+
+// Waiting makes a write wait: it opens a change with the title, or gives the change with the id the write instead of what
+// it holds.
+func Waiting(c Command, title, id string) (Command, error) {
+	scope, commands, since := scopeOf(c), []Command{c}, uint64(0)
+	if b, ok := c.(Batch); ok {
+		commands, since = b.Commands, b.Since
+	} else if _, ok := c.(interface{ batchable() }); !ok {
+		return nil, &Error{Kind: KindInvalid, Op: c.Verb(), Target: c.target().String(), Detail: c.Verb() + " cannot wait in a change; send it without one"}
+	}
+	if id != "" {
+		return EditChange{Scope: scope, ID: id, Title: title, Since: since, Commands: commands}, nil
+	}
+	return OpenChange{Scope: scope, Title: title, Since: since, Commands: commands}, nil
 }
 
 func validPattern(pattern string) bool {
@@ -290,29 +327,6 @@ func validPattern(pattern string) bool {
 		}
 	}
 	return true
-}
-
-// globMatch tells whether the whole key matches: `*` is any run of characters, `?` is one, everything else is itself.
-func globMatch(pattern, key string) bool {
-	p, k, star, again := 0, 0, -1, 0
-	for k < len(key) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, again = p, k
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == key[k]):
-			p, k = p+1, k+1
-		case star >= 0:
-			again++
-			p, k = star+1, again
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
 }
 
 // batchOf is the commands as one encoded batch: what waits is kept in the form of the log.

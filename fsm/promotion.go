@@ -25,7 +25,7 @@ func (d *draft) openPromotion(c OpenPromotion) error {
 	if g := d.governance(); !slices.Contains(g.AllowFrom, c.Source) {
 		return d.refusePromotion(c, KindPipeline, "/sourceEnvironment", "promotion.pipeline", pipelineText(g, c.Source, c.Environment))
 	}
-	if problems := misnamed(source, c); len(problems) > 0 {
+	if problems := misnamed(source, c); c.Type == PromotionSelective && len(problems) > 0 {
 		return &Error{Kind: KindInvalid, Op: c.Verb(), Target: c.target().String(), Problems: problems,
 			Detail: "the promotion names things as what they are not; correct the named fields"}
 	}
@@ -144,7 +144,7 @@ func (p *passage) keys() []string {
 	p.source.flags.All(func(_ string, it *item, _ uint64) bool {
 		hit := false
 		for i, pattern := range p.promotion.KeyPatterns {
-			if globMatch(pattern, it.Key) && !absent(ObjectFlag, it) {
+			if MatchKey(pattern, it.Key) && !absent(ObjectFlag, it) {
 				matched[i], hit = true, true
 			}
 		}

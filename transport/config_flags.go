@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -142,52 +141,4 @@ func (c collection) imports(ctx context.Context, r *call) (*reply, error) {
 	}
 	return &reply{receipt: receipt, object: receipt.GetObjectRevision(), body: object([]byte("{}"), member("changed", number(uint64(len(commands)))),
 		member("epoch", evaluator.String(receipt.GetEpoch())), member("revision", number(receipt.GetRevision())))}, nil
-}
-
-func (s rest) environments(_ context.Context, r *call) (*reply, error) {
-	var list [][]byte
-	for _, env := range r.who.environments(r.state) {
-		list = append(list, environmentBody(env))
-	}
-	return &reply{body: items(list, "", s.position(r.state)...)}, nil
-}
-
-func environmentBody(env *fsm.Environment, members ...evaluator.Attribute) []byte {
-	flags, segments := env.Len()
-	return object([]byte("{}"), append([]evaluator.Attribute{
-		member("key", evaluator.String(env.Key())), member("name", evaluator.String(env.Name())),
-		member("objectRevision", number(env.Revision())), member("declaredHash", evaluator.String(env.DeclaredHash())),
-		member("flags", number(uint64(flags))), member("segments", number(uint64(segments)))}, members...)...)
-}
-
-func (s rest) environment(_ context.Context, r *call) (*reply, error) {
-	env, err := environment(r.state, fsm.Scope{Tenant: r.who.tenant, Environment: r.key})
-	if err != nil {
-		return nil, err
-	}
-	if err := r.who.may(right{verb: fsm.VerbReadConfig}, r.key); err != nil {
-		return nil, err
-	}
-	return &reply{body: environmentBody(env, s.position(r.state)...), object: env.Revision()}, nil
-}
-
-func (s rest) createEnvironment(ctx context.Context, r *call) (*reply, error) {
-	in := struct {
-		Key  string `json:"key"`
-		Name string `json:"name"`
-	}{}
-	if err := decodeBody(r.body, &in); err != nil {
-		return nil, err
-	}
-	receipt, err := s.write(ctx, r.who, fsm.CreateEnvironment{Tenant: r.who.tenant, Environment: in.Key, Name: in.Name}, r.opts)
-	if err != nil {
-		return nil, err
-	}
-	position := []evaluator.Attribute{member("epoch", evaluator.String(receipt.GetEpoch())), member("revision", number(receipt.GetRevision()))}
-	out := &reply{status: http.StatusCreated, receipt: receipt, object: receipt.GetObjectRevision(), location: configPath + "/environments/" + in.Key,
-		body: object([]byte("{}"), position...)}
-	if env, ok := s.cfg.Store.State().Environment(r.who.tenant, in.Key); ok {
-		out.body = environmentBody(env, position...)
-	}
-	return out, nil
 }

@@ -57,6 +57,8 @@ func (s *Server) mountConfig(d *routeTable) {
 	d.rest("GET "+configPath+"/environments", fsm.VerbReadTenant, r.environments)
 	d.rest("POST "+configPath+"/environments", fsm.CreateEnvironment{}.Verb(), r.createEnvironment)
 	d.rest("GET "+configPath+"/environments/{key}", fsm.VerbReadTenant, r.environment)
+	d.rest("PUT "+configPath+"/environments/{key}/policy", fsm.SetPolicy{}.Verb(), r.setPolicy, asksLaw)
+	d.rest("PUT "+configPath+"/environments", fsm.OrderEnvironments{}.Verb(), r.orderEnvironments)
 }
 
 // part answers below an item: its versions and, for a flag, whether it is enabled. tag is no item: below it are the flags
@@ -244,16 +246,21 @@ func listFilter(r *call) (*hoistv1.ListFlagsRequest, int, error) {
 		}
 		out.Enabled = &enabled
 	}
-	limit := 0
-	if text := q.Get("limit"); text != "" {
-		n, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || n <= 0 {
-			return nil, 0, malformedQuery("limit", "must be between 1 and 1000")
-		}
-		limit = int(n)
-	}
-	size, err := pageSize(int32(limit))
+	size, err := limitOf(r)
 	return out, size, err
+}
+
+// limitOf is how many items a page has.
+func limitOf(r *call) (int, error) {
+	text := r.http.URL.Query().Get("limit")
+	if text == "" {
+		return pageSize(0)
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n <= 0 {
+		return 0, malformedQuery("limit", "must be between 1 and 1000")
+	}
+	return pageSize(int32(n))
 }
 
 func (s rest) position(state *fsm.State) []evaluator.Attribute {
@@ -284,7 +291,7 @@ func (c collection) create(ctx context.Context, r *call) (*reply, error) {
 }
 
 func (c collection) created(r *call, out *reply, key string) {
-	if !r.opts.GetDryRun() {
+	if !r.opts.GetDryRun() && out.status == 0 {
 		out.status, out.location = http.StatusCreated, c.path+"/"+key
 	}
 }
@@ -330,6 +337,11 @@ func (c collection) write(ctx context.Context, r *call, key string, command fsm.
 	}
 	position := []evaluator.Attribute{member("epoch", evaluator.String(receipt.GetEpoch())), member("revision", number(receipt.GetRevision()))}
 	out := &reply{receipt: receipt, object: receipt.GetObjectRevision(), body: object([]byte("{}"), position...)}
+	if id := receipt.GetChangeId(); id != "" { // it waits for others
+		out.status, out.location = http.StatusAccepted, approvalPath+"/"+id
+		out.body = object([]byte("{}"), append([]evaluator.Attribute{member("changeId", evaluator.String(id))}, position...)...)
+		return out, nil
+	}
 	env, record, err := c.record(c.cfg.Store.State(), r.scope, key)
 	if err != nil || receipt.GetDryRun() {
 		return out, nil //nolint:nilerr // it was deleted, by this write or a later one

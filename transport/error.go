@@ -52,6 +52,12 @@ var failures = map[fsm.Kind]failure{
 	KindMalformedToken:     {connect.CodeUnauthenticated, http.StatusUnauthorized, "This is no token", 0},
 	KindTenantRequired:     {connect.CodeInvalidArgument, http.StatusBadRequest, "The tenant is missing", 0},
 	KindRateLimited:        {connect.CodeResourceExhausted, http.StatusTooManyRequests, "The token has used up its rate", time.Second},
+	fsm.KindState:          {connect.CodeFailedPrecondition, http.StatusConflict, "Not possible in the state it is in", 0},
+	fsm.KindStale:          {connect.CodeFailedPrecondition, http.StatusConflict, "Source or target moved since validation", 0},
+	fsm.KindDrift:          {connect.CodeFailedPrecondition, http.StatusConflict, "Items were edited since", 0},
+	fsm.KindPipeline:       {connect.CodeInvalidArgument, http.StatusUnprocessableEntity, "The pipeline does not lead this way", 0},
+	fsm.KindSelfApproval:   {connect.CodePermissionDenied, http.StatusForbidden, "Nobody approves what they asked for", 0},
+	fsm.KindProtected:      {connect.CodeFailedPrecondition, http.StatusConflict, "The environment is protected", 0},
 	fsm.KindFenced:         {connect.CodeAborted, http.StatusConflict, "Another leader has taken over", 0},
 	fsm.KindRequestReused:  {connect.CodeInvalidArgument, http.StatusUnprocessableEntity, "The request id belongs to another request", 0},
 	fsm.KindRequestExpired: {connect.CodeInvalidArgument, http.StatusUnprocessableEntity, "The request id is too old", 0},
@@ -179,6 +185,9 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Err
 	}
 	epoch, revision := s.source.At(fsm.Scope{})
 	slug := strings.ReplaceAll(strings.ToLower(string(e.Kind)), "_", "-")
+	if name, ok := strings.CutPrefix(slug, "prom-"); ok {
+		slug = "promotion-" + name
+	}
 	body := append([]byte(`{"type":"/problems/`), slug...)
 	body = append(body, `","title":`...)
 	body = evaluator.String(f.title).AppendJSON(body)
@@ -199,7 +208,7 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Err
 		body = append(body, `,"requestId":`...)
 		body = evaluator.String(key).AppendJSON(body)
 	}
-	body = append(appendProblems(body, e.Problems), "}\n"...)
+	body = append(appendState(appendProblems(body, e.Problems), e), "}\n"...)
 	h.Set("Hoist-Epoch", epoch)
 	h.Set("Hoist-Revision", strconv.FormatUint(revision, 10))
 	h.Set("Content-Type", "application/problem+json")
@@ -212,6 +221,22 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *fsm.Err
 	}
 	w.WriteHeader(f.status)
 	w.Write(body) //nolint:errcheck // the client is gone; nobody is left to tell
+}
+
+// appendState adds where the object stands and what is possible instead, where an error says so.
+func appendState(body []byte, e *fsm.Error) []byte {
+	if e.State == "" {
+		return body
+	}
+	body = evaluator.String(e.State).AppendJSON(append(body, `,"currentState":`...))
+	body = append(body, `,"allowed":[`...)
+	for i, move := range e.Allowed {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = evaluator.String(move).AppendJSON(body)
+	}
+	return append(body, ']')
 }
 
 // appendProblems adds the member errors: one object per field that is wrong.

@@ -118,7 +118,8 @@ func malformedQuery(name, detail string) error {
 // Idempotency-Key, so that one key on two paths is two requests; a key that the caller did not send is made here and
 // returned, for the retry.
 func conditions(w http.ResponseWriter, r *http.Request) (*hoistv1.WriteOptions, error) {
-	opts := &hoistv1.WriteOptions{Comment: r.Header.Get("Hoist-Comment"), DryRun: r.URL.Query().Get("dryRun") == "true"}
+	opts := &hoistv1.WriteOptions{Comment: r.Header.Get("Hoist-Comment"), DryRun: r.URL.Query().Get("dryRun") == "true",
+		ChangeTitle: r.Header.Get("Hoist-Change"), ChangeId: r.Header.Get("Hoist-Change-Id")}
 	key := r.Header.Get(headerIdempotency)
 	if key == "" {
 		key = fsm.NewRequestID(time.Now().UnixMilli(), uuid.New())

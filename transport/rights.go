@@ -54,6 +54,20 @@ var procedures = map[string]right{
 	hoistv1connect.EnvironmentServiceListProcedure:   {verb: fsm.VerbReadTenant},
 	hoistv1connect.EnvironmentServiceCreateProcedure: {verb: fsm.CreateEnvironment{}.Verb()},
 
+	hoistv1connect.EnvironmentServiceSetPolicyProcedure: {verb: fsm.SetPolicy{}.Verb()},
+	hoistv1connect.EnvironmentServiceOrderProcedure:     {verb: fsm.OrderEnvironments{}.Verb()},
+
+	// Which environment a change or a promotion is in stands behind its id.
+	hoistv1connect.ChangeServiceGetProcedure:        {verb: fsm.VerbReadConfig, byLaw: true},
+	hoistv1connect.ChangeServiceListProcedure:       {verb: fsm.VerbReadConfig, byLaw: true},
+	hoistv1connect.ChangeServiceMoveProcedure:       {verb: fsm.MoveChange{Move: fsm.ChangeMoveApprove}.Verb(), byLaw: true},
+	hoistv1connect.PromotionServiceCreateProcedure:  {verb: fsm.OpenPromotion{}.Verb(), byLaw: true},
+	hoistv1connect.PromotionServiceGetProcedure:     {verb: fsm.VerbReadConfig, byLaw: true},
+	hoistv1connect.PromotionServiceListProcedure:    {verb: fsm.VerbReadConfig, byLaw: true},
+	hoistv1connect.PromotionServiceMoveProcedure:    {verb: fsm.MoveChange{Move: fsm.ChangeMoveApprove}.Verb(), byLaw: true},
+	hoistv1connect.PromotionServiceCompareProcedure: {verb: fsm.VerbReadConfig, byLaw: true},
+	hoistv1connect.PromotionServiceDriftProcedure:   {verb: fsm.VerbReadConfig, byLaw: true},
+
 	hoistv1connect.ManifestServiceApplyProcedure:  {verb: fsm.Batch{}.Verb()},
 	hoistv1connect.ManifestServiceDiffProcedure:   {verb: fsm.VerbReadConfig},
 	hoistv1connect.ManifestServiceExportProcedure: {verb: fsm.VerbReadConfig},

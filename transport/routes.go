@@ -36,11 +36,16 @@ func (s *Server) routes(d *routeTable) {
 	s.mountConfig(d)
 	s.mountAudit(d)
 	d.open("GET "+OpenAPIPath, http.HandlerFunc(s.openapi))
+	s.mountPromotions(d)
+	s.mountApprovals(d)
+	d.service(hoistv1connect.NewChangeServiceHandler(changeService{s}, common...))
+	d.service(hoistv1connect.NewPromotionServiceHandler(promotionService{s}, common...))
 	s.evaluating(d, []string{
 		hoistv1connect.FlagServiceName, hoistv1connect.SegmentServiceName, hoistv1connect.EnvironmentServiceName,
 		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,
 		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName, hoistv1connect.RolloutServiceName,
 		hoistv1connect.TokenServiceName, hoistv1connect.BackupServiceName,
+		hoistv1connect.TokenServiceName, hoistv1connect.ChangeServiceName, hoistv1connect.PromotionServiceName,
 	})
 	d.open("/", http.HandlerFunc(s.notFound))
 }

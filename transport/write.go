@@ -28,6 +28,9 @@ func (s *Server) write(ctx context.Context, who caller, cmd fsm.Command, opts *h
 	if _, first := cmd.(fsm.BootstrapToken); who.pass == nil && !s.cfg.NoAuth && !first {
 		return nil, &fsm.Error{Kind: KindNoToken, Op: cmd.Verb(), Detail: "nobody writes without a token"} // whatever a door forgot
 	}
+	if cmd, err = waits(cmd, opts); err != nil {
+		return nil, err
+	}
 	receipt, err := s.submit(ctx, fsm.Proposal{
 		RequestID: id, Actor: who.actor, ExpectedRevision: expectedRevision(opts), Comment: opts.GetComment(), Correlation: who.correlation,
 	}, cmd, opts.GetDryRun())
@@ -37,6 +40,9 @@ func (s *Server) write(ctx context.Context, who caller, cmd fsm.Command, opts *h
 	m := &hoistv1.Receipt{
 		Epoch: receipt.Epoch, Revision: receipt.Revision, ObjectRevision: receipt.Object,
 		Changed: receipt.Changed, Replayed: receipt.Replayed, RequestId: id, DryRun: opts.GetDryRun(),
+	}
+	if !m.GetDryRun() {
+		m.ChangeId = s.held(cmd, receipt.Revision)
 	}
 	return m, nil
 }

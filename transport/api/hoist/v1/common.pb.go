@@ -153,7 +153,11 @@ type WriteOptions struct {
 	// Why; kept with the audit row. At most 512 bytes.
 	Comment string `protobuf:"bytes,3,opt,name=comment,proto3" json:"comment,omitempty"`
 	// Judge the write against the current state of this node and change nothing.
-	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Do not write, but open a change with this title that holds the write (see ChangeService).
+	ChangeTitle string `protobuf:"bytes,12,opt,name=change_title,json=changeTitle,proto3" json:"change_title,omitempty"`
+	// Do not write, but give this waiting change the write instead of what it holds; its approvals are void.
+	ChangeId      string `protobuf:"bytes,13,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +218,20 @@ func (x *WriteOptions) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
+}
+
+func (x *WriteOptions) GetChangeTitle() string {
+	if x != nil {
+		return x.ChangeTitle
+	}
+	return ""
+}
+
+func (x *WriteOptions) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
 }
 
 // Position says which state an answer was read from.
@@ -295,7 +313,9 @@ type Receipt struct {
 	// The request id that was used, also when the server made it.
 	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// True when nothing was written because only a dry run was asked for.
-	DryRun        bool `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The change that holds the write, when its options asked for one.
+	ChangeId      string `protobuf:"bytes,12,opt,name=change_id,json=changeId,proto3" json:"change_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +397,13 @@ func (x *Receipt) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
+}
+
+func (x *Receipt) GetChangeId() string {
+	if x != nil {
+		return x.ChangeId
+	}
+	return ""
 }
 
 // Actor is who did something.
@@ -619,18 +646,20 @@ const file_hoist_v1_common_proto_rawDesc = "" +
 	"\vReadOptions\x12!\n" +
 	"\fmin_revision\x18\x01 \x01(\x04R\vminRevision\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x127\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x15.hoist.v1.ConsistencyR\vconsistency\"\xa8\x01\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x15.hoist.v1.ConsistencyR\vconsistency\"\xe8\x01\n" +
 	"\fWriteOptions\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x120\n" +
 	"\x11expected_revision\x18\x02 \x01(\x04H\x00R\x10expectedRevision\x88\x01\x01\x12\x18\n" +
 	"\acomment\x18\x03 \x01(\tR\acomment\x12\x17\n" +
-	"\adry_run\x18\x04 \x01(\bR\x06dryRunB\x14\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12!\n" +
+	"\fchange_title\x18\f \x01(\tR\vchangeTitle\x12\x1b\n" +
+	"\tchange_id\x18\r \x01(\tR\bchangeIdB\x14\n" +
 	"\x12_expected_revision\"S\n" +
 	"\bPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x15\n" +
-	"\x06age_ms\x18\x03 \x01(\x03R\x05ageMs\"\xd2\x01\n" +
+	"\x06age_ms\x18\x03 \x01(\x03R\x05ageMs\"\xef\x01\n" +
 	"\aReceipt\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12'\n" +
@@ -639,7 +668,8 @@ const file_hoist_v1_common_proto_rawDesc = "" +
 	"\breplayed\x18\x05 \x01(\bR\breplayed\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x06 \x01(\tR\trequestId\x12\x17\n" +
-	"\adry_run\x18\a \x01(\bR\x06dryRun\"r\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\x12\x1b\n" +
+	"\tchange_id\x18\f \x01(\tR\bchangeId\"r\n" +
 	"\x05Actor\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +

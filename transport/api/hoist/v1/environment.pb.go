@@ -31,9 +31,12 @@ type Environment struct {
 	Flags    int32  `protobuf:"varint,4,opt,name=flags,proto3" json:"flags,omitempty"`
 	Segments int32  `protobuf:"varint,5,opt,name=segments,proto3" json:"segments,omitempty"`
 	// Equal hashes mean equal declarations, on any node and in any environment with the same content.
-	DeclaredHash  string `protobuf:"bytes,6,opt,name=declared_hash,json=declaredHash,proto3" json:"declared_hash,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DeclaredHash string             `protobuf:"bytes,6,opt,name=declared_hash,json=declaredHash,proto3" json:"declared_hash,omitempty"`
+	Policy       *EnvironmentPolicy `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`
+	// Of the newest change of a declared flag, config or segment in it.
+	DeclaredRevision uint64 `protobuf:"varint,8,opt,name=declared_revision,json=declaredRevision,proto3" json:"declared_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Environment) Reset() {
@@ -108,6 +111,346 @@ func (x *Environment) GetDeclaredHash() string {
 	return ""
 }
 
+func (x *Environment) GetPolicy() *EnvironmentPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Environment) GetDeclaredRevision() uint64 {
+	if x != nil {
+		return x.DeclaredRevision
+	}
+	return 0
+}
+
+// EnvironmentPolicy is what an environment asks of those who change it, defaults filled in.
+type EnvironmentPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Distinct people, none of them the author.
+	RequiredApprovals int32 `protobuf:"varint,1,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
+	// Groups of those who may approve; empty: everybody with the right.
+	Approvers []string `protobuf:"bytes,2,rep,name=approvers,proto3" json:"approvers,omitempty"`
+	// Environments that may be promoted here.
+	AllowFrom []string `protobuf:"bytes,3,rep,name=allow_from,json=allowFrom,proto3" json:"allow_from,omitempty"`
+	// Declarations change through a Change only.
+	Protected bool `protobuf:"varint,4,opt,name=protected,proto3" json:"protected,omitempty"`
+	// Most that the share of a variant may rise in one move, in percent.
+	MaxStep float64 `protobuf:"fixed64,5,opt,name=max_step,json=maxStep,proto3" json:"max_step,omitempty"`
+	// Temporary flags need an owner besides their expiry.
+	TemporaryOwner bool `protobuf:"varint,6,opt,name=temporary_owner,json=temporaryOwner,proto3" json:"temporary_owner,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *EnvironmentPolicy) Reset() {
+	*x = EnvironmentPolicy{}
+	mi := &file_hoist_v1_environment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnvironmentPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnvironmentPolicy) ProtoMessage() {}
+
+func (x *EnvironmentPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_environment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnvironmentPolicy.ProtoReflect.Descriptor instead.
+func (*EnvironmentPolicy) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *EnvironmentPolicy) GetRequiredApprovals() int32 {
+	if x != nil {
+		return x.RequiredApprovals
+	}
+	return 0
+}
+
+func (x *EnvironmentPolicy) GetApprovers() []string {
+	if x != nil {
+		return x.Approvers
+	}
+	return nil
+}
+
+func (x *EnvironmentPolicy) GetAllowFrom() []string {
+	if x != nil {
+		return x.AllowFrom
+	}
+	return nil
+}
+
+func (x *EnvironmentPolicy) GetProtected() bool {
+	if x != nil {
+		return x.Protected
+	}
+	return false
+}
+
+func (x *EnvironmentPolicy) GetMaxStep() float64 {
+	if x != nil {
+		return x.MaxStep
+	}
+	return 0
+}
+
+func (x *EnvironmentPolicy) GetTemporaryOwner() bool {
+	if x != nil {
+		return x.TemporaryOwner
+	}
+	return false
+}
+
+type SetPolicyRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Policy      *EnvironmentPolicy     `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	// Which fields of the policy to set, by their names in JSON, such as requiredApprovals.
+	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// Everything that is not named goes back to its default.
+	Defaults      bool          `protobuf:"varint,4,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	Write         *WriteOptions `protobuf:"bytes,15,opt,name=write,proto3" json:"write,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPolicyRequest) Reset() {
+	*x = SetPolicyRequest{}
+	mi := &file_hoist_v1_environment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPolicyRequest) ProtoMessage() {}
+
+func (x *SetPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_environment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPolicyRequest.ProtoReflect.Descriptor instead.
+func (*SetPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SetPolicyRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *SetPolicyRequest) GetPolicy() *EnvironmentPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *SetPolicyRequest) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *SetPolicyRequest) GetDefaults() bool {
+	if x != nil {
+		return x.Defaults
+	}
+	return false
+}
+
+func (x *SetPolicyRequest) GetWrite() *WriteOptions {
+	if x != nil {
+		return x.Write
+	}
+	return nil
+}
+
+type SetPolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Environment   *Environment           `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Receipt       *Receipt               `protobuf:"bytes,15,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPolicyResponse) Reset() {
+	*x = SetPolicyResponse{}
+	mi := &file_hoist_v1_environment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPolicyResponse) ProtoMessage() {}
+
+func (x *SetPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_environment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPolicyResponse.ProtoReflect.Descriptor instead.
+func (*SetPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SetPolicyResponse) GetEnvironment() *Environment {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
+}
+
+func (x *SetPolicyResponse) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+type OrderEnvironmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every environment of the tenant, once.
+	Environments  []string      `protobuf:"bytes,1,rep,name=environments,proto3" json:"environments,omitempty"`
+	Write         *WriteOptions `protobuf:"bytes,15,opt,name=write,proto3" json:"write,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderEnvironmentsRequest) Reset() {
+	*x = OrderEnvironmentsRequest{}
+	mi := &file_hoist_v1_environment_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderEnvironmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderEnvironmentsRequest) ProtoMessage() {}
+
+func (x *OrderEnvironmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_environment_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderEnvironmentsRequest.ProtoReflect.Descriptor instead.
+func (*OrderEnvironmentsRequest) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *OrderEnvironmentsRequest) GetEnvironments() []string {
+	if x != nil {
+		return x.Environments
+	}
+	return nil
+}
+
+func (x *OrderEnvironmentsRequest) GetWrite() *WriteOptions {
+	if x != nil {
+		return x.Write
+	}
+	return nil
+}
+
+type OrderEnvironmentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Environments  []*Environment         `protobuf:"bytes,1,rep,name=environments,proto3" json:"environments,omitempty"`
+	Receipt       *Receipt               `protobuf:"bytes,15,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderEnvironmentsResponse) Reset() {
+	*x = OrderEnvironmentsResponse{}
+	mi := &file_hoist_v1_environment_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderEnvironmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderEnvironmentsResponse) ProtoMessage() {}
+
+func (x *OrderEnvironmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_environment_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderEnvironmentsResponse.ProtoReflect.Descriptor instead.
+func (*OrderEnvironmentsResponse) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OrderEnvironmentsResponse) GetEnvironments() []*Environment {
+	if x != nil {
+		return x.Environments
+	}
+	return nil
+}
+
+func (x *OrderEnvironmentsResponse) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 type ListEnvironmentsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Read          *ReadOptions           `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
@@ -117,7 +460,7 @@ type ListEnvironmentsRequest struct {
 
 func (x *ListEnvironmentsRequest) Reset() {
 	*x = ListEnvironmentsRequest{}
-	mi := &file_hoist_v1_environment_proto_msgTypes[1]
+	mi := &file_hoist_v1_environment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -129,7 +472,7 @@ func (x *ListEnvironmentsRequest) String() string {
 func (*ListEnvironmentsRequest) ProtoMessage() {}
 
 func (x *ListEnvironmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_environment_proto_msgTypes[1]
+	mi := &file_hoist_v1_environment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -142,7 +485,7 @@ func (x *ListEnvironmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnvironmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListEnvironmentsRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{1}
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListEnvironmentsRequest) GetRead() *ReadOptions {
@@ -163,7 +506,7 @@ type ListEnvironmentsResponse struct {
 
 func (x *ListEnvironmentsResponse) Reset() {
 	*x = ListEnvironmentsResponse{}
-	mi := &file_hoist_v1_environment_proto_msgTypes[2]
+	mi := &file_hoist_v1_environment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -175,7 +518,7 @@ func (x *ListEnvironmentsResponse) String() string {
 func (*ListEnvironmentsResponse) ProtoMessage() {}
 
 func (x *ListEnvironmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_environment_proto_msgTypes[2]
+	mi := &file_hoist_v1_environment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -188,7 +531,7 @@ func (x *ListEnvironmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnvironmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListEnvironmentsResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{2}
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListEnvironmentsResponse) GetEnvironments() []*Environment {
@@ -216,7 +559,7 @@ type CreateEnvironmentRequest struct {
 
 func (x *CreateEnvironmentRequest) Reset() {
 	*x = CreateEnvironmentRequest{}
-	mi := &file_hoist_v1_environment_proto_msgTypes[3]
+	mi := &file_hoist_v1_environment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -228,7 +571,7 @@ func (x *CreateEnvironmentRequest) String() string {
 func (*CreateEnvironmentRequest) ProtoMessage() {}
 
 func (x *CreateEnvironmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_environment_proto_msgTypes[3]
+	mi := &file_hoist_v1_environment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -241,7 +584,7 @@ func (x *CreateEnvironmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnvironmentRequest.ProtoReflect.Descriptor instead.
 func (*CreateEnvironmentRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{3}
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateEnvironmentRequest) GetKey() string {
@@ -275,7 +618,7 @@ type CreateEnvironmentResponse struct {
 
 func (x *CreateEnvironmentResponse) Reset() {
 	*x = CreateEnvironmentResponse{}
-	mi := &file_hoist_v1_environment_proto_msgTypes[4]
+	mi := &file_hoist_v1_environment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -287,7 +630,7 @@ func (x *CreateEnvironmentResponse) String() string {
 func (*CreateEnvironmentResponse) ProtoMessage() {}
 
 func (x *CreateEnvironmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_environment_proto_msgTypes[4]
+	mi := &file_hoist_v1_environment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -300,7 +643,7 @@ func (x *CreateEnvironmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnvironmentResponse.ProtoReflect.Descriptor instead.
 func (*CreateEnvironmentResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{4}
+	return file_hoist_v1_environment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateEnvironmentResponse) GetEnvironment() *Environment {
@@ -321,14 +664,39 @@ var File_hoist_v1_environment_proto protoreflect.FileDescriptor
 
 const file_hoist_v1_environment_proto_rawDesc = "" +
 	"\n" +
-	"\x1ahoist/v1/environment.proto\x12\bhoist.v1\x1a\x15hoist/v1/common.proto\"\xa6\x01\n" +
+	"\x1ahoist/v1/environment.proto\x12\bhoist.v1\x1a\x15hoist/v1/common.proto\"\x88\x02\n" +
 	"\vEnvironment\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05flags\x18\x04 \x01(\x05R\x05flags\x12\x1a\n" +
 	"\bsegments\x18\x05 \x01(\x05R\bsegments\x12#\n" +
-	"\rdeclared_hash\x18\x06 \x01(\tR\fdeclaredHash\"D\n" +
+	"\rdeclared_hash\x18\x06 \x01(\tR\fdeclaredHash\x123\n" +
+	"\x06policy\x18\a \x01(\v2\x1b.hoist.v1.EnvironmentPolicyR\x06policy\x12+\n" +
+	"\x11declared_revision\x18\b \x01(\x04R\x10declaredRevision\"\xe1\x01\n" +
+	"\x11EnvironmentPolicy\x12-\n" +
+	"\x12required_approvals\x18\x01 \x01(\x05R\x11requiredApprovals\x12\x1c\n" +
+	"\tapprovers\x18\x02 \x03(\tR\tapprovers\x12\x1d\n" +
+	"\n" +
+	"allow_from\x18\x03 \x03(\tR\tallowFrom\x12\x1c\n" +
+	"\tprotected\x18\x04 \x01(\bR\tprotected\x12\x19\n" +
+	"\bmax_step\x18\x05 \x01(\x01R\amaxStep\x12'\n" +
+	"\x0ftemporary_owner\x18\x06 \x01(\bR\x0etemporaryOwner\"\xcb\x01\n" +
+	"\x10SetPolicyRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x123\n" +
+	"\x06policy\x18\x02 \x01(\v2\x1b.hoist.v1.EnvironmentPolicyR\x06policy\x12\x16\n" +
+	"\x06fields\x18\x03 \x03(\tR\x06fields\x12\x1a\n" +
+	"\bdefaults\x18\x04 \x01(\bR\bdefaults\x12,\n" +
+	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"y\n" +
+	"\x11SetPolicyResponse\x127\n" +
+	"\venvironment\x18\x01 \x01(\v2\x15.hoist.v1.EnvironmentR\venvironment\x12+\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"l\n" +
+	"\x18OrderEnvironmentsRequest\x12\"\n" +
+	"\fenvironments\x18\x01 \x03(\tR\fenvironments\x12,\n" +
+	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"\x83\x01\n" +
+	"\x19OrderEnvironmentsResponse\x129\n" +
+	"\fenvironments\x18\x01 \x03(\v2\x15.hoist.v1.EnvironmentR\fenvironments\x12+\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"D\n" +
 	"\x17ListEnvironmentsRequest\x12)\n" +
 	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"\x85\x01\n" +
 	"\x18ListEnvironmentsResponse\x129\n" +
@@ -340,10 +708,12 @@ const file_hoist_v1_environment_proto_rawDesc = "" +
 	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"\x81\x01\n" +
 	"\x19CreateEnvironmentResponse\x127\n" +
 	"\venvironment\x18\x01 \x01(\v2\x15.hoist.v1.EnvironmentR\venvironment\x12+\n" +
-	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt2\xb6\x01\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt2\xce\x02\n" +
 	"\x12EnvironmentService\x12M\n" +
 	"\x04List\x12!.hoist.v1.ListEnvironmentsRequest\x1a\".hoist.v1.ListEnvironmentsResponse\x12Q\n" +
-	"\x06Create\x12\".hoist.v1.CreateEnvironmentRequest\x1a#.hoist.v1.CreateEnvironmentResponseB<Z:github.com/hoistflags/hoist/transport/api/hoist/v1;hoistv1b\x06proto3"
+	"\x06Create\x12\".hoist.v1.CreateEnvironmentRequest\x1a#.hoist.v1.CreateEnvironmentResponse\x12D\n" +
+	"\tSetPolicy\x12\x1a.hoist.v1.SetPolicyRequest\x1a\x1b.hoist.v1.SetPolicyResponse\x12P\n" +
+	"\x05Order\x12\".hoist.v1.OrderEnvironmentsRequest\x1a#.hoist.v1.OrderEnvironmentsResponseB<Z:github.com/hoistflags/hoist/transport/api/hoist/v1;hoistv1b\x06proto3"
 
 var (
 	file_hoist_v1_environment_proto_rawDescOnce sync.Once
@@ -357,34 +727,51 @@ func file_hoist_v1_environment_proto_rawDescGZIP() []byte {
 	return file_hoist_v1_environment_proto_rawDescData
 }
 
-var file_hoist_v1_environment_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_hoist_v1_environment_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_hoist_v1_environment_proto_goTypes = []any{
 	(*Environment)(nil),               // 0: hoist.v1.Environment
-	(*ListEnvironmentsRequest)(nil),   // 1: hoist.v1.ListEnvironmentsRequest
-	(*ListEnvironmentsResponse)(nil),  // 2: hoist.v1.ListEnvironmentsResponse
-	(*CreateEnvironmentRequest)(nil),  // 3: hoist.v1.CreateEnvironmentRequest
-	(*CreateEnvironmentResponse)(nil), // 4: hoist.v1.CreateEnvironmentResponse
-	(*ReadOptions)(nil),               // 5: hoist.v1.ReadOptions
-	(*Position)(nil),                  // 6: hoist.v1.Position
-	(*WriteOptions)(nil),              // 7: hoist.v1.WriteOptions
-	(*Receipt)(nil),                   // 8: hoist.v1.Receipt
+	(*EnvironmentPolicy)(nil),         // 1: hoist.v1.EnvironmentPolicy
+	(*SetPolicyRequest)(nil),          // 2: hoist.v1.SetPolicyRequest
+	(*SetPolicyResponse)(nil),         // 3: hoist.v1.SetPolicyResponse
+	(*OrderEnvironmentsRequest)(nil),  // 4: hoist.v1.OrderEnvironmentsRequest
+	(*OrderEnvironmentsResponse)(nil), // 5: hoist.v1.OrderEnvironmentsResponse
+	(*ListEnvironmentsRequest)(nil),   // 6: hoist.v1.ListEnvironmentsRequest
+	(*ListEnvironmentsResponse)(nil),  // 7: hoist.v1.ListEnvironmentsResponse
+	(*CreateEnvironmentRequest)(nil),  // 8: hoist.v1.CreateEnvironmentRequest
+	(*CreateEnvironmentResponse)(nil), // 9: hoist.v1.CreateEnvironmentResponse
+	(*WriteOptions)(nil),              // 10: hoist.v1.WriteOptions
+	(*Receipt)(nil),                   // 11: hoist.v1.Receipt
+	(*ReadOptions)(nil),               // 12: hoist.v1.ReadOptions
+	(*Position)(nil),                  // 13: hoist.v1.Position
 }
 var file_hoist_v1_environment_proto_depIdxs = []int32{
-	5, // 0: hoist.v1.ListEnvironmentsRequest.read:type_name -> hoist.v1.ReadOptions
-	0, // 1: hoist.v1.ListEnvironmentsResponse.environments:type_name -> hoist.v1.Environment
-	6, // 2: hoist.v1.ListEnvironmentsResponse.position:type_name -> hoist.v1.Position
-	7, // 3: hoist.v1.CreateEnvironmentRequest.write:type_name -> hoist.v1.WriteOptions
-	0, // 4: hoist.v1.CreateEnvironmentResponse.environment:type_name -> hoist.v1.Environment
-	8, // 5: hoist.v1.CreateEnvironmentResponse.receipt:type_name -> hoist.v1.Receipt
-	1, // 6: hoist.v1.EnvironmentService.List:input_type -> hoist.v1.ListEnvironmentsRequest
-	3, // 7: hoist.v1.EnvironmentService.Create:input_type -> hoist.v1.CreateEnvironmentRequest
-	2, // 8: hoist.v1.EnvironmentService.List:output_type -> hoist.v1.ListEnvironmentsResponse
-	4, // 9: hoist.v1.EnvironmentService.Create:output_type -> hoist.v1.CreateEnvironmentResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1,  // 0: hoist.v1.Environment.policy:type_name -> hoist.v1.EnvironmentPolicy
+	1,  // 1: hoist.v1.SetPolicyRequest.policy:type_name -> hoist.v1.EnvironmentPolicy
+	10, // 2: hoist.v1.SetPolicyRequest.write:type_name -> hoist.v1.WriteOptions
+	0,  // 3: hoist.v1.SetPolicyResponse.environment:type_name -> hoist.v1.Environment
+	11, // 4: hoist.v1.SetPolicyResponse.receipt:type_name -> hoist.v1.Receipt
+	10, // 5: hoist.v1.OrderEnvironmentsRequest.write:type_name -> hoist.v1.WriteOptions
+	0,  // 6: hoist.v1.OrderEnvironmentsResponse.environments:type_name -> hoist.v1.Environment
+	11, // 7: hoist.v1.OrderEnvironmentsResponse.receipt:type_name -> hoist.v1.Receipt
+	12, // 8: hoist.v1.ListEnvironmentsRequest.read:type_name -> hoist.v1.ReadOptions
+	0,  // 9: hoist.v1.ListEnvironmentsResponse.environments:type_name -> hoist.v1.Environment
+	13, // 10: hoist.v1.ListEnvironmentsResponse.position:type_name -> hoist.v1.Position
+	10, // 11: hoist.v1.CreateEnvironmentRequest.write:type_name -> hoist.v1.WriteOptions
+	0,  // 12: hoist.v1.CreateEnvironmentResponse.environment:type_name -> hoist.v1.Environment
+	11, // 13: hoist.v1.CreateEnvironmentResponse.receipt:type_name -> hoist.v1.Receipt
+	6,  // 14: hoist.v1.EnvironmentService.List:input_type -> hoist.v1.ListEnvironmentsRequest
+	8,  // 15: hoist.v1.EnvironmentService.Create:input_type -> hoist.v1.CreateEnvironmentRequest
+	2,  // 16: hoist.v1.EnvironmentService.SetPolicy:input_type -> hoist.v1.SetPolicyRequest
+	4,  // 17: hoist.v1.EnvironmentService.Order:input_type -> hoist.v1.OrderEnvironmentsRequest
+	7,  // 18: hoist.v1.EnvironmentService.List:output_type -> hoist.v1.ListEnvironmentsResponse
+	9,  // 19: hoist.v1.EnvironmentService.Create:output_type -> hoist.v1.CreateEnvironmentResponse
+	3,  // 20: hoist.v1.EnvironmentService.SetPolicy:output_type -> hoist.v1.SetPolicyResponse
+	5,  // 21: hoist.v1.EnvironmentService.Order:output_type -> hoist.v1.OrderEnvironmentsResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_hoist_v1_environment_proto_init() }
@@ -399,7 +786,7 @@ func file_hoist_v1_environment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hoist_v1_environment_proto_rawDesc), len(file_hoist_v1_environment_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

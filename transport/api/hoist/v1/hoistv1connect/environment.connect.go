@@ -38,12 +38,22 @@ const (
 	// EnvironmentServiceCreateProcedure is the fully-qualified name of the EnvironmentService's Create
 	// RPC.
 	EnvironmentServiceCreateProcedure = "/hoist.v1.EnvironmentService/Create"
+	// EnvironmentServiceSetPolicyProcedure is the fully-qualified name of the EnvironmentService's
+	// SetPolicy RPC.
+	EnvironmentServiceSetPolicyProcedure = "/hoist.v1.EnvironmentService/SetPolicy"
+	// EnvironmentServiceOrderProcedure is the fully-qualified name of the EnvironmentService's Order
+	// RPC.
+	EnvironmentServiceOrderProcedure = "/hoist.v1.EnvironmentService/Order"
 )
 
 // EnvironmentServiceClient is a client for the hoist.v1.EnvironmentService service.
 type EnvironmentServiceClient interface {
 	List(context.Context, *v1.ListEnvironmentsRequest) (*v1.ListEnvironmentsResponse, error)
 	Create(context.Context, *v1.CreateEnvironmentRequest) (*v1.CreateEnvironmentResponse, error)
+	// Changes the named fields of the policy of an environment.
+	SetPolicy(context.Context, *v1.SetPolicyRequest) (*v1.SetPolicyResponse, error)
+	// Puts the environments into the order in which changes are promoted through them.
+	Order(context.Context, *v1.OrderEnvironmentsRequest) (*v1.OrderEnvironmentsResponse, error)
 }
 
 // NewEnvironmentServiceClient constructs a client for the hoist.v1.EnvironmentService service. By
@@ -69,13 +79,27 @@ func NewEnvironmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(environmentServiceMethods.ByName("Create")),
 			connect.WithClientOptions(opts...),
 		),
+		setPolicy: connect.NewClient[v1.SetPolicyRequest, v1.SetPolicyResponse](
+			httpClient,
+			baseURL+EnvironmentServiceSetPolicyProcedure,
+			connect.WithSchema(environmentServiceMethods.ByName("SetPolicy")),
+			connect.WithClientOptions(opts...),
+		),
+		order: connect.NewClient[v1.OrderEnvironmentsRequest, v1.OrderEnvironmentsResponse](
+			httpClient,
+			baseURL+EnvironmentServiceOrderProcedure,
+			connect.WithSchema(environmentServiceMethods.ByName("Order")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // environmentServiceClient implements EnvironmentServiceClient.
 type environmentServiceClient struct {
-	list   *connect.Client[v1.ListEnvironmentsRequest, v1.ListEnvironmentsResponse]
-	create *connect.Client[v1.CreateEnvironmentRequest, v1.CreateEnvironmentResponse]
+	list      *connect.Client[v1.ListEnvironmentsRequest, v1.ListEnvironmentsResponse]
+	create    *connect.Client[v1.CreateEnvironmentRequest, v1.CreateEnvironmentResponse]
+	setPolicy *connect.Client[v1.SetPolicyRequest, v1.SetPolicyResponse]
+	order     *connect.Client[v1.OrderEnvironmentsRequest, v1.OrderEnvironmentsResponse]
 }
 
 // List calls hoist.v1.EnvironmentService.List.
@@ -96,10 +120,32 @@ func (c *environmentServiceClient) Create(ctx context.Context, req *v1.CreateEnv
 	return nil, err
 }
 
+// SetPolicy calls hoist.v1.EnvironmentService.SetPolicy.
+func (c *environmentServiceClient) SetPolicy(ctx context.Context, req *v1.SetPolicyRequest) (*v1.SetPolicyResponse, error) {
+	response, err := c.setPolicy.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Order calls hoist.v1.EnvironmentService.Order.
+func (c *environmentServiceClient) Order(ctx context.Context, req *v1.OrderEnvironmentsRequest) (*v1.OrderEnvironmentsResponse, error) {
+	response, err := c.order.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // EnvironmentServiceHandler is an implementation of the hoist.v1.EnvironmentService service.
 type EnvironmentServiceHandler interface {
 	List(context.Context, *v1.ListEnvironmentsRequest) (*v1.ListEnvironmentsResponse, error)
 	Create(context.Context, *v1.CreateEnvironmentRequest) (*v1.CreateEnvironmentResponse, error)
+	// Changes the named fields of the policy of an environment.
+	SetPolicy(context.Context, *v1.SetPolicyRequest) (*v1.SetPolicyResponse, error)
+	// Puts the environments into the order in which changes are promoted through them.
+	Order(context.Context, *v1.OrderEnvironmentsRequest) (*v1.OrderEnvironmentsResponse, error)
 }
 
 // NewEnvironmentServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -121,12 +167,28 @@ func NewEnvironmentServiceHandler(svc EnvironmentServiceHandler, opts ...connect
 		connect.WithSchema(environmentServiceMethods.ByName("Create")),
 		connect.WithHandlerOptions(opts...),
 	)
+	environmentServiceSetPolicyHandler := connect.NewUnaryHandlerSimple(
+		EnvironmentServiceSetPolicyProcedure,
+		svc.SetPolicy,
+		connect.WithSchema(environmentServiceMethods.ByName("SetPolicy")),
+		connect.WithHandlerOptions(opts...),
+	)
+	environmentServiceOrderHandler := connect.NewUnaryHandlerSimple(
+		EnvironmentServiceOrderProcedure,
+		svc.Order,
+		connect.WithSchema(environmentServiceMethods.ByName("Order")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/hoist.v1.EnvironmentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case EnvironmentServiceListProcedure:
 			environmentServiceListHandler.ServeHTTP(w, r)
 		case EnvironmentServiceCreateProcedure:
 			environmentServiceCreateHandler.ServeHTTP(w, r)
+		case EnvironmentServiceSetPolicyProcedure:
+			environmentServiceSetPolicyHandler.ServeHTTP(w, r)
+		case EnvironmentServiceOrderProcedure:
+			environmentServiceOrderHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -142,4 +204,12 @@ func (UnimplementedEnvironmentServiceHandler) List(context.Context, *v1.ListEnvi
 
 func (UnimplementedEnvironmentServiceHandler) Create(context.Context, *v1.CreateEnvironmentRequest) (*v1.CreateEnvironmentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.EnvironmentService.Create is not implemented"))
+}
+
+func (UnimplementedEnvironmentServiceHandler) SetPolicy(context.Context, *v1.SetPolicyRequest) (*v1.SetPolicyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.EnvironmentService.SetPolicy is not implemented"))
+}
+
+func (UnimplementedEnvironmentServiceHandler) Order(context.Context, *v1.OrderEnvironmentsRequest) (*v1.OrderEnvironmentsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.EnvironmentService.Order is not implemented"))
 }

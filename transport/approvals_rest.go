@@ -119,7 +119,7 @@ func (a approvalREST) index(_ context.Context, r *call) (*reply, error) {
 	}
 	out := struct {
 		Items      []changeBody `json:"items"`
-		NextCursor *string      `json:"nextCursor"`
+		NextCursor string       `json:"nextCursor,omitempty"`
 	}{Items: []changeBody{}}
 	all := changesOf(r.state, r.who)
 	from := slices.IndexFunc(all, func(w waiting) bool { return pageToken(w.change.ID) == q.Get("cursor") }) + 1
@@ -129,8 +129,7 @@ func (a approvalREST) index(_ context.Context, r *call) (*reply, error) {
 			continue
 		}
 		if len(out.Items) == size {
-			next := pageToken(out.Items[size-1].ID)
-			out.NextCursor = &next
+			out.NextCursor = pageToken(out.Items[size-1].ID)
 			break
 		}
 		out.Items = append(out.Items, changeBodyOf(w.env, w.change))

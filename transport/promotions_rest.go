@@ -203,13 +203,10 @@ func (p promotionREST) index(_ context.Context, r *call) (*reply, error) {
 		createdBy: q.Get("createdBy"), flag: q.Get("flag"), size: size, cursor: q.Get("cursor")})
 	out := struct {
 		Items      []promotionBody `json:"items"`
-		NextCursor *string         `json:"nextCursor"`
-	}{Items: []promotionBody{}}
+		NextCursor string          `json:"nextCursor,omitempty"`
+	}{Items: []promotionBody{}, NextCursor: next}
 	for _, w := range page {
 		out.Items = append(out.Items, promotionBodyOf(r.state, w.env, w.change))
-	}
-	if next != "" {
-		out.NextCursor = &next
 	}
 	return replyJSON(out, &reply{})
 }
@@ -339,7 +336,6 @@ func (p promotionREST) history(_ context.Context, r *call) (*reply, error) {
 	}
 	out := struct {
 		Items []event `json:"items"`
-		Next  *string `json:"nextCursor"`
 	}{Items: []event{}}
 	for _, e := range c.Events {
 		out.Items = append(out.Items, event{eventName(e), e.Revision, instant(e.At), person(e.Actor), e.From, e.To, e.Comment})

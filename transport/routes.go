@@ -45,7 +45,7 @@ func (s *Server) routes(d *routeTable) {
 		hoistv1connect.ManifestServiceName, hoistv1connect.ClusterServiceName, hoistv1connect.AuditServiceName,
 		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName, hoistv1connect.RolloutServiceName,
 		hoistv1connect.TokenServiceName, hoistv1connect.BackupServiceName,
-		hoistv1connect.TokenServiceName, hoistv1connect.ChangeServiceName, hoistv1connect.PromotionServiceName,
+		hoistv1connect.ChangeServiceName, hoistv1connect.PromotionServiceName,
 	})
 	d.open("/", http.HandlerFunc(s.notFound))
 }

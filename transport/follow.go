@@ -32,21 +32,17 @@ func (s *Server) follow(ctx context.Context, r *hoistv1.FollowRequest, out *conn
 	if err != nil {
 		return err
 	}
-	return s.followTo(ctx, who, r, out.Send)
+	return s.followTo(ctx, who.scope(r.GetEnvironment()), r, out.Send)
 }
 
 // followTo sends frames until the stream ends. Errors are *fsm.Error or the context's.
-func (s *Server) followTo(ctx context.Context, who caller, r *hoistv1.FollowRequest, send func(*stream.Frame) error) error {
+func (s *Server) followTo(ctx context.Context, scope fsm.Scope, r *hoistv1.FollowRequest, send func(*stream.Frame) error) error {
 	leave, err := s.streams.enter("follow")
 	if err != nil {
 		return err
 	}
 	defer leave()
-	scope := who.scope(r.GetEnvironment())
-	cursor, err := s.hub.Follow(ctx, stream.Request{
-		Tenant: scope.Tenant, Environment: scope.Environment, Age: s.streams.life(),
-		At: stream.Position{Epoch: r.GetEpoch(), Revision: r.GetRevision()},
-	})
+	cursor, err := s.cursor(ctx, scope, r)
 	if err != nil {
 		return s.followError(err, scope)
 	}
@@ -63,6 +59,13 @@ func (s *Server) followTo(ctx context.Context, who caller, r *hoistv1.FollowRequ
 			return slow(ctx, err)
 		}
 	}
+}
+
+func (s *Server) cursor(ctx context.Context, scope fsm.Scope, r *hoistv1.FollowRequest) (*stream.Cursor, error) {
+	return s.hub.Follow(ctx, stream.Request{
+		Tenant: scope.Tenant, Environment: scope.Environment, Age: s.streams.life(),
+		At: stream.Position{Epoch: r.GetEpoch(), Revision: r.GetRevision()},
+	})
 }
 
 // slow tells a reader that did not read from one that left.

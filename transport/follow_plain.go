@@ -27,19 +27,33 @@ func (s *Server) plainFollow(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		began := time.Now()
-		sent := &plainStream{ResponseWriter: w}
-		who, err := s.servePlainFollow(sent, r)
-		var failed *connect.Error
-		if err != nil {
-			failed = s.connectError(err)
-			// The error is the last message of the stream; the client may be gone already.
-			_ = connect.NewErrorWriter().Write(lastWords{sent}, r, failed)
-		} else {
-			_ = sent.send(endOfStream) // as above
-		}
-		interceptor{s}.finish(r.Context(), hoistv1connect.SyncServiceFollowProcedure, who, nil, err, failed, time.Since(began))
+		p := &plainFollowing{server: s, sent: plainStream{ResponseWriter: w}, request: r, began: time.Now()}
+		p.finish(p.serve())
 	})
+}
+
+// plainFollowing is one such stream. What begins and ends it has functions of its own, and what it knows is here and not on
+// the stack: thousands of streams rest in serve, and a stack of which a quarter is used never shrinks again.
+type plainFollowing struct {
+	server  *Server
+	sent    plainStream
+	request *http.Request
+	began   time.Time
+	who     caller
+	asked   hoistv1.FollowRequest
+}
+
+// finish ends the stream with its error, if any, and notes it.
+func (p *plainFollowing) finish(err error) {
+	var failed *connect.Error
+	if err != nil {
+		failed = p.server.connectError(err)
+		// The error is the last message of the stream; the client may be gone already.
+		_ = connect.NewErrorWriter().Write(lastWords{&p.sent}, p.request, failed)
+	} else {
+		_ = p.sent.send(endOfStream) // as above
+	}
+	interceptor{p.server}.finish(p.request.Context(), hoistv1connect.SyncServiceFollowProcedure, p.who, nil, err, failed, time.Since(p.began))
 }
 
 // plainRequest tells whether the request is one that needs nothing of Connect but its envelope.
@@ -52,23 +66,32 @@ func plainRequest(r *http.Request) bool {
 // endOfStream is the message that ends a stream without an error.
 var endOfStream = append([]byte{2, 0, 0, 0, 2}, "{}"...)
 
-func (s *Server) servePlainFollow(w *plainStream, r *http.Request) (caller, error) {
-	who, err := s.callerOf(r.Header)
-	if err != nil {
-		return who, err
+// serve sends frames until the stream ends.
+func (p *plainFollowing) serve() error {
+	if err := p.begin(); err != nil {
+		return err
 	}
-	m := new(hoistv1.FollowRequest)
-	if err := readEnvelope(r.Body, m); err != nil {
-		return who, err
-	}
-	if err := who.may(procedures[hoistv1connect.SyncServiceFollowProcedure], m.GetEnvironment()); err != nil {
-		return who, err
-	}
-	ctx, leave := s.gate.streams.guard(r.Context(), who.pass)
+	ctx, leave := p.server.gate.streams.guard(p.request.Context(), p.who.pass)
 	defer leave()
-	w.Header()["Content-Type"] = []string{plainContentType}
-	return who, endedBy(ctx, s.followTo(ctx, who, m, func(f *stream.Frame) error { return w.send(f.Envelope()) }))
+	return endedBy(ctx, p.server.followTo(ctx, p.who.scope(p.asked.GetEnvironment()), &p.asked, p.send))
 }
+
+// begin lets the follower in and reads what it asks for.
+func (p *plainFollowing) begin() (err error) {
+	if p.who, err = p.server.callerOf(p.request.Header); err != nil {
+		return err
+	}
+	if err := readEnvelope(p.request.Body, &p.asked); err != nil {
+		return err
+	}
+	if err := p.who.may(procedures[hoistv1connect.SyncServiceFollowProcedure], p.asked.GetEnvironment()); err != nil {
+		return err
+	}
+	p.sent.Header()["Content-Type"] = []string{plainContentType}
+	return nil
+}
+
+func (p *plainFollowing) send(f *stream.Frame) error { return p.sent.send(f.Envelope()) }
 
 // readEnvelope reads the one message of the request.
 func readEnvelope(body io.Reader, into proto.Message) error {

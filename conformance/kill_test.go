@@ -49,3 +49,27 @@ func TestAKilledFlagReachesARunningClient(t *testing.T) {
 	require.Equal(t, "in-code", disabled.Value)
 	require.Equal(t, openfeature.DisabledReason, disabled.Reason)
 }
+
+// S1-02: a program whose token is revoked gets its own defaults and is told why; one with another token goes on.
+func TestAProgramWithARevokedTokenIsRefused(t *testing.T) {
+	manifest := filepath.Join(t.TempDir(), "flags.yaml")
+	require.NoError(t, os.WriteFile(manifest, []byte(checkout), 0o600))
+	running := start(t, manifest)
+	leaver := running
+	leaver.backend = running.hoist(t, "token", "create", "--kind", "srv", "--name", "leaver")
+	ask := func(c *openfeature.Client) (openfeature.StringEvaluationDetails, error) {
+		return c.StringValueDetails(context.Background(), "checkout", "in-code", openfeature.NewEvaluationContext("user-1", nil))
+	}
+	stays, leaves := clientOf(t, running, t.Name()+"-stays"), clientOf(t, leaver, t.Name()+"-leaves")
+	got, err := ask(leaves)
+	require.NoError(t, err)
+	require.Equal(t, "express", got.Value)
+
+	running.hoist(t, "token", "revoke", leaver.backend, "--reason", "left")
+	got, err = ask(leaves)
+	require.ErrorContains(t, err, "auth")
+	require.Equal(t, "in-code", got.Value)
+	got, err = ask(stays)
+	require.NoError(t, err)
+	require.Equal(t, "express", got.Value)
+}

@@ -103,8 +103,8 @@ func (n *nodeClients) until(what string, is func(nodeEvent) bool) nodeEvent {
 	}
 }
 
-// The server and the web provider of npm see a change live, confirm with a 304 what has not changed, and find back to a
-// server that was restarted.
+// The server and the web provider of npm see a change live, confirm with a 304 what has not changed, find back to a server
+// that was restarted, and are refused when their tokens are revoked.
 func TestProvidersOfNPMFollowALiveServer(t *testing.T) {
 	manifest := filepath.Join(t.TempDir(), "flags.yaml")
 	require.NoError(t, os.WriteFile(manifest, []byte(checkout), 0o600))
@@ -135,4 +135,11 @@ func TestProvidersOfNPMFollowALiveServer(t *testing.T) {
 	again, _ := startUntil(t, manifest, "--data-dir", data, "--http", strings.TrimPrefix(running.url, "http://"))
 	again.hoist(t, "flag", "unkill", "checkout")
 	node.until("a change after the restart arrives", both("express"))
+
+	again.hoist(t, "token", "revoke", running.backend, "--reason", "lost")
+	node.send("ask")
+	node.until("the server provider is refused", func(e nodeEvent) bool { return e.Event == "asked" && e.Server == "in-code" })
+	again.hoist(t, "token", "revoke", running.client, "--reason", "lost")
+	node.send("again")
+	node.until("the web provider is refused", func(e nodeEvent) bool { return e.Status == 401 })
 }

@@ -18,6 +18,8 @@ func TestTheTextOfATokenIsFrozen(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fsm.TokenServer, kind)
 	require.Equal(t, "abcdefABCDEF", id)
+	require.Equal(t, id, fsm.CredentialID(text))
+	require.Empty(t, fsm.CredentialID(text[1:]))
 	require.Equal(t, sha256.Sum256([]byte(text)), fsm.CredentialDigest(text))
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		if _, _, err := fsm.ParseCredential(text); err != nil {

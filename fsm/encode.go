@@ -139,15 +139,24 @@ func encodeBody(c Command) (uint64, []byte, error) {
 		if c.Flag == nil {
 			return 0, nil, errors.New("flag.put without a flag")
 		}
+		if body, ok := encodePutFlag(c); ok {
+			return number, body, nil
+		}
 	case PutSegment:
 		if c.Segment == nil {
 			return 0, nil, errors.New("segment.put without a segment")
 		}
 	case Batch:
+		if body, ok, err := encodeBatch(c); ok {
+			return number, body, err
+		}
 		body := batchBody{Batch: c}
 		body.Commands, err = encodeNested(c.Scope, c.Commands)
 		value = body
 	case Stage:
+		if body, ok, err := encodeStage(c); ok {
+			return number, body, err
+		}
 		body := stageBody{Stage: c}
 		body.Commands, err = encodeNested(c.Scope, c.Commands)
 		value = body
@@ -321,6 +330,9 @@ func decode[C Command](body []byte) (Command, error) {
 }
 
 func decodePutFlag(body []byte) (Command, error) {
+	if c, ok := peelPutFlag(body); ok {
+		return c, nil
+	}
 	raw := struct {
 		Scope
 		Flag jsontext.Value `json:"flag"`

@@ -4,8 +4,11 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/hoistflags/hoist/evaluator"
 )
 
 func plainCommand(t *rapid.T) Command {
@@ -50,5 +53,67 @@ func FuzzPlainCommand(f *testing.F) {
 		long, err := decodeLong(number, body)
 		require.NoError(t, err)
 		require.Equal(t, long, short)
+	})
+}
+
+// The layers of a big write too have the bytes the library would give them, and come apart again.
+func TestBulkCommandsAreWrittenAsTheLibraryWould(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.StringMatching(`[a-z <>&"\\/]{0,9}`), rapid.String())
+		scope := Scope{Tenant: text.Draw(t, "tenant"), Environment: text.Draw(t, "environment")}
+		yes, words := evaluator.Bool(true), evaluator.String(text.Draw(t, "value"))
+		flag := &evaluator.Flag{Key: "a", Type: evaluator.TypeString, Name: text.Draw(t, "name"), Owner: text.Draw(t, "owner"), Enabled: true,
+			Metadata: map[string]evaluator.Value{text.Draw(t, "metadata"): yes}, Variants: []evaluator.Variant{{Key: "v", Value: &words}}, Default: &evaluator.Serve{Variant: "v"}}
+		put := PutFlag{Scope: scope, Flag: flag}
+		if short, ok := encodePutFlag(put); ok {
+			long, err := json.Marshal(put, encodeOptions())
+			require.NoError(t, err)
+			require.Equal(t, string(long), string(short))
+			back, ok := peelPutFlag(short)
+			require.True(t, ok)
+			require.Equal(t, scope, back.Scope)
+			require.Equal(t, flag.Canonical(), back.Flag.Canonical())
+		}
+		commands := []Command{put, SetEnabled{scope, "b", true}, PutFlag{Scope{"t", "e"}, flag}}[:rapid.IntRange(0, 3).Draw(t, "commands")]
+		nested, err := encodeNested(scope, commands)
+		if err != nil {
+			return
+		}
+		batch := Batch{Scope: scope, Since: rapid.Uint64Range(0, 2).Draw(t, "since"), Commands: commands}
+		if short, ok, err := encodeBatch(batch); ok {
+			require.NoError(t, err)
+			long, err := json.Marshal(batchBody{batch, nested}, encodeOptions())
+			require.NoError(t, err)
+			require.Equal(t, string(long), string(short))
+		}
+		stage := Stage{Scope: scope, Change: text.Draw(t, "change"), Part: rapid.IntRange(0, 2).Draw(t, "part"), Commands: commands}
+		if short, ok, err := encodeStage(stage); ok {
+			require.NoError(t, err)
+			long, err := json.Marshal(stageBody{stage, nested}, encodeOptions())
+			require.NoError(t, err)
+			require.Equal(t, string(long), string(short))
+		}
+	})
+}
+
+// What was peeled off is what the library would have read.
+func FuzzPeelPutFlag(f *testing.F) {
+	for _, body := range []string{`{"flag":{"key":"a","type":"boolean"}}`, `{"tenant":"t","environment":"e","flag":{"key":"a"}}`, `{"flag":{"key":"a"},"flag":{}}`,
+		`{"flag":{"key":"a"},"x":1}`, `{"tenant":"t","tenant":"u","flag":{}}`, `{"environment":"e","flag":{}}}`, `{"flag":{}} `} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		short, ok := peelPutFlag(body)
+		if !ok {
+			return
+		}
+		raw := struct {
+			Scope
+			Flag jsontext.Value `json:"flag"`
+		}{}
+		require.NoError(t, json.Unmarshal(body, &raw, json.RejectUnknownMembers(true)))
+		long, err := evaluator.DecodeFlag(raw.Flag)
+		require.NoError(t, err)
+		require.Equal(t, PutFlag{Scope: raw.Scope, Flag: long}, short)
 	})
 }

@@ -262,11 +262,11 @@ func (e *Environment) LiveRollouts() []*Rollout {
 // rolloutOf is the id inside the owner of an exposure.
 func rolloutOf(x Exposure) (string, bool) { return strings.CutPrefix(x.Owner, OwnerRollout) }
 
-// Moving lists the environments in which something may be due: a rollout, a schedule, the end of a freeze.
+// Moving lists the environments in which something may be due: a rollout, a schedule, a change, the end of a freeze.
 func (s *State) Moving() (out []*Environment) {
 	for _, t := range s.tenants {
 		for _, e := range t.environments {
-			if len(e.liveRollouts) > 0 || len(e.freezes) > 0 || e.budget != nil || e.exposures.Len() > 0 {
+			if len(e.liveRollouts) > 0 || len(e.freezes) > 0 || e.budget != nil || e.exposures.Len() > 0 || len(e.openChanges) > 0 {
 				out = append(out, e)
 			}
 		}

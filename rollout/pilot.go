@@ -122,7 +122,7 @@ func expectedRefusal(err error) bool {
 		return errors.Is(err, context.Canceled)
 	}
 	switch e.Kind {
-	case fsm.KindConflict, fsm.KindFenced, fsm.KindIllegal, fsm.KindFrozen:
+	case fsm.KindConflict, fsm.KindFenced, fsm.KindIllegal, fsm.KindState, fsm.KindFrozen:
 		return true
 	}
 	return false

@@ -107,6 +107,7 @@ func (s *survey) environment(now time.Time, env *fsm.Environment) time.Time {
 	}
 	next = sooner(next, s.budget(now, env))
 	next = sooner(next, s.schedules(now, env))
+	next = sooner(next, s.changes(now, env))
 	_, burn, _ := env.Budget()
 	for _, r := range env.LiveRollouts() {
 		if s.ctx.Err() != nil {

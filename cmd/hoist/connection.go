@@ -141,6 +141,8 @@ type node struct {
 	sync     hoistv1connect.SyncServiceClient
 	rollouts hoistv1connect.RolloutServiceClient
 	tokens   hoistv1connect.TokenServiceClient
+	changes  hoistv1connect.ChangeServiceClient
+	promotes hoistv1connect.PromotionServiceClient
 }
 
 // connect resolves where the command goes. Nothing is sent before the first call.
@@ -174,6 +176,8 @@ func dial(w where) (*node, error) {
 		sync:     hoistv1connect.NewSyncServiceClient(client, base, explain),
 		rollouts: hoistv1connect.NewRolloutServiceClient(client, base, explain),
 		tokens:   hoistv1connect.NewTokenServiceClient(client, base, explain),
+		changes:  hoistv1connect.NewChangeServiceClient(client, base, explain),
+		promotes: hoistv1connect.NewPromotionServiceClient(client, base, explain),
 	}, nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 func (a *app) envCommand() *cobra.Command {
 	return noun("env", "List, create and freeze environments", "  hoist env list", []string{"envs", "environment", "environments"},
-		a.envListCommand(), a.envCreateCommand(), a.envFreezeCommand(), a.envUnfreezeCommand(), a.envBudgetCommand())
+		a.envListCommand(), a.envCreateCommand(), a.envPolicyCommand(), a.envOrderCommand(), a.envFreezeCommand(), a.envUnfreezeCommand(), a.envBudgetCommand())
 }
 
 func (a *app) envListCommand() *cobra.Command {

@@ -100,6 +100,21 @@ func fromServer(err *connect.Error) *failure {
 	case "EXISTS":
 		f.code, f.try = exitConflict, "set instead of create, or another key"
 		return f
+	case "ENV_PROTECTED":
+		f.code, f.try = exitConflict, "the same with --change TITLE, or hoist promotion create; hoist env policy shows and changes what the environment asks"
+		return f
+	case "RES_STATE":
+		f.code, f.try = exitConflict, "get ID shows where it stands and what is possible"
+		return f
+	case "PROM_STALE":
+		f.code, f.try = exitConflict, "hoist promotion validate ID, then have it approved again"
+		return f
+	case "PROM_DRIFT":
+		f.code, f.try = exitConflict, "hoist promotion drift ID shows what was edited; rollback --force loses it"
+		return f
+	case "PERM_SELF_APPROVAL":
+		f.code, f.try = exitDenied, "ask somebody else to approve, with a token of their own"
+		return f
 	case "AUTH_REQUIRED":
 		f.code = exitDenied
 		f.try = "HOIST_TOKEN=hst_… or --token; the first one of a fresh cluster comes from hoist token bootstrap"

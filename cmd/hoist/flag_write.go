@@ -27,6 +27,7 @@ func (a *app) flagWriteCommand(c *cobra.Command, write flagWrite) *cobra.Command
 		return a.writeFlag(cmd.Context(), n, w, args[0], write)
 	}
 	c, w = a.changing(a.completesFlags(c))
+	w.waitable(c)
 	return c
 }
 
@@ -74,6 +75,7 @@ A remote config is a flag with one value: --kind config --type string --value 18
 		return a.writeFlag(cmd.Context(), n, w, flag.GetKey(), put(flag, "created"))
 	}
 	c, w = a.changing(c)
+	w.waitable(c)
 	return c
 }
 
@@ -143,6 +145,7 @@ whole definition (then --if-revision guards it, if given).`,
 		return a.writeFlag(cmd.Context(), n, w, args[0], put(flag, "changed"))
 	}
 	c, w = a.changing(a.completesFlags(c))
+	w.waitable(c)
 	return c
 }
 

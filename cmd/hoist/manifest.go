@@ -45,6 +45,7 @@ What the files do not name stays, unless --prune. A file with errors stops every
 		return a.report(cmd.Context(), n, w, done, view{message: done}, fmt.Sprintf("%d change(s) in %s", len(done.GetChanges()), n.environment))
 	}
 	c, w = a.changing(c)
+	w.waitable(c)
 	return required(c, "file")
 }
 

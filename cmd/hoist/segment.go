@@ -142,6 +142,7 @@ func (a *app) segmentSetCommand() *cobra.Command {
 		return a.putSegment(cmd.Context(), n, w, segment, "set")
 	}
 	c, w = a.changing(c)
+	w.waitable(c)
 	return c
 }
 
@@ -203,6 +204,7 @@ func (a *app) segmentMembersCommand(verb, short string, edit func(list, keys []s
 		},
 	}
 	c, w = a.changing(c)
+	w.waitable(c)
 	return c
 }
 
@@ -226,6 +228,7 @@ func (a *app) segmentDeleteCommand() *cobra.Command {
 		},
 	}
 	c, w = a.changing(c)
+	w.waitable(c)
 	return c
 }
 
@@ -271,5 +274,6 @@ func (a *app) segmentRestoreCommand() *cobra.Command {
 	}
 	c.Flags().Uint64Var(&revision, "revision", 0, "revision of the version, as history shows it")
 	c, w = a.changing(c)
+	w.waitable(c)
 	return required(c, "revision")
 }

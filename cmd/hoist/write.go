@@ -19,14 +19,28 @@ type writing struct {
 	ifRevision uint64
 	comment    string
 	wait       bool
+	change     string // title of the change to open instead of writing
+	editChange string // the waiting change to give the write to
 
 	conditional bool // --if-revision was given
 }
 
 // changing adds the flags of writes.
 func (a *app) changing(c *cobra.Command) (*cobra.Command, *writing) {
+	return a.writes(a.scoped(c))
+}
+
+// changingByID adds the flags of writes to what is found by its id, in whichever environment it is.
+func (a *app) changingByID(c *cobra.Command) (*cobra.Command, *writing) { return a.writes(a.remote(c)) }
+
+// waitable adds the flags of writes that may wait for the approval of others.
+func (w *writing) waitable(c *cobra.Command) {
+	c.Flags().StringVar(&w.change, "change", "", "do not write: open a change with this title, which others approve")
+	c.Flags().StringVar(&w.editChange, "edit-change", "", "do not write: give the waiting change with this id the write instead")
+}
+
+func (a *app) writes(c *cobra.Command) (*cobra.Command, *writing) {
 	w := &writing{}
-	a.scoped(c)
 	f := c.Flags()
 	f.BoolVar(&w.dryRun, "dry-run", false, "say what would happen and change nothing")
 	f.Uint64Var(&w.ifRevision, "if-revision", 0, "only if the object still has this revision; 0: only if it does not exist")
@@ -42,7 +56,8 @@ func (a *app) changing(c *cobra.Command) (*cobra.Command, *writing) {
 
 // options makes the write options of one change: a fresh request id, so that a retry is the same write.
 func (w *writing) options() *hoistv1.WriteOptions {
-	o := &hoistv1.WriteOptions{RequestId: fsm.NewRequestID(time.Now().UnixMilli(), uuid.New()), Comment: w.comment, DryRun: w.dryRun}
+	o := &hoistv1.WriteOptions{RequestId: fsm.NewRequestID(time.Now().UnixMilli(), uuid.New()), Comment: w.comment, DryRun: w.dryRun,
+		ChangeTitle: w.change, ChangeId: w.editChange}
 	if w.conditional {
 		o.ExpectedRevision = &w.ifRevision
 	}
@@ -113,6 +128,11 @@ func (a *app) report(ctx context.Context, n *node, w *writing, done answer, mess
 	}
 	if a.output != "table" {
 		return a.showMessage(message.message)
+	}
+	if id := receipt.GetChangeId(); id != "" {
+		fmt.Fprintf(a.stdout, "change %s waits at revision %d\n", id, receipt.GetRevision())
+		a.talk("look at it: hoist change get %s; somebody else: hoist change approve %s; then: hoist change apply %s", id, id, id)
+		return nil
 	}
 	switch {
 	case receipt.GetDryRun():

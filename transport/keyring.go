@@ -192,8 +192,8 @@ func (k *Keyring) take(m *hoistv1.FollowTokensResponse) error {
 	if !m.GetComplete() {
 		return nil
 	}
-	if m.GetOpen() && k.cfg.Token == "" {
-		k.cfg.Logger.Warn("the upstream asks nobody for a token, so it names none; start this edge with --insecure-no-auth, or the upstream without it")
+	if m.GetOpen() && len(m.GetTokens()) == 0 {
+		k.cfg.Logger.Warn("the upstream asks nobody for a token and knows none, so nobody is let in here; start this edge with --insecure-no-auth too, or the upstream without it")
 	}
 	var tokens []*fsm.Token
 	for _, record := range m.GetTokens() {

@@ -66,6 +66,12 @@ func (x *Exposure) next() (at string, unknown bool) {
 	return "", false
 }
 
+// Next is when the schedule goes on by itself, InstantForm; empty when it does not, or nobody knows yet.
+func (x *Exposure) Next() string {
+	at, _ := x.next()
+	return at
+}
+
 // DueSchedule names a schedule that goes on at a time.
 type DueSchedule struct {
 	Flag     string

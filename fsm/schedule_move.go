@@ -98,7 +98,9 @@ func (d *draft) fire(t *touch, at int, p Progress, due string) Progress {
 	}
 	t.reason = fmt.Sprintf("schedule %s: %s due %s", s.ID, s.Action, due)
 	if s.Land {
-		d.landSchedule(t, s)
+		if err := d.landSchedule(t, s); err != nil {
+			return p.note(d.occurred(due, 1, err.Error()))
+		}
 		return p.note(d.occurred(due, 0, "written into the declaration"))
 	}
 	list := slices.Clone(t.exposures)
@@ -114,8 +116,10 @@ func (d *draft) fire(t *touch, at int, p Progress, due string) Progress {
 	return p.note(d.occurred(due, 0, ""))
 }
 
-// landSchedule writes the declaration as the schedule says. Exposures of other schedules on the seat stay.
-func (d *draft) landSchedule(t *touch, s *Schedule) {
+// landSchedule writes the declaration as the schedule says, if the policy of the environment lets it. Exposures of other
+// schedules on the seat stay.
+func (d *draft) landSchedule(t *touch, s *Schedule) error {
+	before := *t
 	f := *t.declared()
 	switch {
 	case s.Seat() == SeatEnabled:
@@ -131,4 +135,9 @@ func (d *draft) landSchedule(t *touch, s *Schedule) {
 		f = *withServe(&f, s.Seat(), serve)
 	}
 	t.declare(MoveSchedule{}, &f)
+	err := d.judgePolicy(t)
+	if err != nil {
+		*t = before
+	}
+	return err
 }

@@ -36,6 +36,15 @@ func NewCalendar(cron, zone string) (*Calendar, error) {
 	return c, nil
 }
 
+// Local is when the clocks of a zone show the given time: its first showing, or the end of the gap that swallows it.
+func Local(shown time.Time, zone string) (time.Time, error) {
+	location, err := time.LoadLocation(zone)
+	if err != nil || zone == "Local" {
+		return time.Time{}, fmt.Errorf("%q is no time zone; name one such as Europe/Berlin or UTC", zone)
+	}
+	return instant(shown, location), nil
+}
+
 // Next is the first instant after t. It fails when there is none.
 func (c *Calendar) Next(t time.Time) (time.Time, error) {
 	local := wall(t, c.zone)

@@ -26,16 +26,16 @@ func (s *survey) schedules(now time.Time, env *fsm.Environment) time.Time {
 		wake = sooner(wake, due.At)
 	default:
 		wake = now // the state changes with the move; whatever else is due comes with the next pass
-		if !s.moveSchedule(now, env, due) {
-			wake = now.Add(retryAfter)
+		if again := s.moveSchedule(now, env, due); again > 0 {
+			wake = now.Add(again)
 		}
 	}
 	s.scheduled[at] = remembered{revision: env.Revision(), freezes: env.Freezes(), wake: wake}
 	return wake
 }
 
-// moveSchedule proposes the move under an id of the schedule and the instant, so that a second leader repeats it at most.
-func (s *survey) moveSchedule(now time.Time, env *fsm.Environment, due fsm.DueSchedule) bool {
+// moveSchedule proposes the move, and says after what time to try again; 0: it is done. It goes under an id of the schedule and the instant, so that a second leader repeats it at most.
+func (s *survey) moveSchedule(now time.Time, env *fsm.Environment, due fsm.DueSchedule) (again time.Duration) {
 	c := due.Command(fsm.Scope{Tenant: env.Tenant(), Environment: env.Key()})
 	if due.Schedule.Cron != "" {
 		c = occurrence(c, now, due)
@@ -49,17 +49,20 @@ func (s *survey) moveSchedule(now time.Time, env *fsm.Environment, due fsm.DueSc
 	}
 	receipt, err := s.pilot.proposeAs(s.ctx, id, s.term, nil, c)
 	if err == nil && receipt.Changed && !receipt.Replayed {
-		return true
+		return 0
 	}
 	s.refused[id] = id != ""
 	var e *fsm.Error
 	switch {
 	case err == nil:
 	case errors.As(err, &e) && e.Kind == fsm.KindNotFound, expectedRefusal(err):
+	case e != nil && (e.Kind == fsm.KindInvalid || e.Kind == fsm.KindDenied || e.Kind == fsm.KindInternal):
+		s.pilot.Logger.Error("a schedule cannot be moved; it is tried again", slog.String("flag", due.Flag), slog.String("environment", env.Key()), slog.Any("error", err))
+		return idle // an entry of the log each time
 	default:
 		s.pilot.Logger.Warn("a schedule could not be moved", slog.String("flag", due.Flag), slog.String("environment", env.Key()), slog.Any("error", err))
 	}
-	return false
+	return retryAfter
 }
 
 // occurrence says which instants a recurring schedule means now: the newest that has come, and the next. Text that means

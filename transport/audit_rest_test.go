@@ -87,7 +87,7 @@ func TestAuditFilters(t *testing.T) {
 			write("bob", "release-2", "PUT", "configs/query.timeout", `{"value":"60s"}`)                         // 3
 			write("bob", "", "POST", "feature-flags/checkout/toggle", "")                                        // 4
 			write("ada", "", "POST", "feature-flags/checkout/kill?environment=dev", `{"reason":"it is broken"}`) // 5
-			write("cy", "", "POST", "configs?environment=staging", `{"key":"querytimeout","value":1}`)        // 6
+			write("cy", "", "POST", "configs?environment=staging", `{"key":"querytimeout","value":1}`)           // 6
 			for query, want := range map[string][]uint64{
 				"":                               {6, 5, 4, 3, 2, 1},
 				"?environment=dev":               {5, 4, 3, 2, 1},

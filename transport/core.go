@@ -28,12 +28,13 @@ type Node interface {
 
 // Config says what a Server serves. Store and Node are required.
 type Config struct {
-	Store  *fsm.Store
-	Node   Node
-	Admin  ClusterAdmin // nil: ClusterService answers unimplemented
-	Ledger Ledger       // nil: the change log ends with the newest rows, which the state holds
-	Plans  Plans        // nil: no rollout can be started here
-	Logger *slog.Logger // nil: discard
+	Store     *fsm.Store
+	Node      Node
+	Admin     ClusterAdmin // nil: ClusterService answers unimplemented
+	Ledger    Ledger       // nil: the change log ends with the newest rows, which the state holds
+	Calendars Calendars    // nil: no schedule can be made here
+	Plans     Plans        // nil: no rollout can be started here
+	Logger    *slog.Logger // nil: discard
 
 	// Registry receives the metrics and is what /metrics shows; nil: a registry of its own.
 	Registry *prometheus.Registry

@@ -37,7 +37,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 
 func description(t *testing.T) (string, map[string]any) {
 	t.Helper()
-	web, _ := serve(t, newNode(t))
+	web, _ := serve(t, newNode(t), withCalendars)
 	got := do(t, "GET", web.URL+transport.OpenAPIPath, "")
 	require.Equal(t, http.StatusOK, got.status)
 	var document map[string]any
@@ -147,7 +147,7 @@ func membersOf(document, rules, object map[string]any, at string) (out []string)
 // Answers of every sort are as described: the table is a session over everything, in order.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	url, document := description(t)
-	const flags, configs, segments = "/api/v1/config/feature-flags", "/api/v1/config/configs", "/api/v1/config/segments"
+	const flags, configs, segments, schedules = "/api/v1/config/feature-flags", "/api/v1/config/configs", "/api/v1/config/segments", "/api/v1/config/schedules"
 	split := `{"key":"search","type":"string","variants":[{"key":"new","value":"n"},{"key":"old"}],"off":"old","metadata":{"tier":1},
 		"rules":[{"id":"beta","if":[{"attribute":"plan","operator":"in","values":["pro"]}],"then":{"variant":"new"}}],
 		"default":{"split":{"weights":[{"variant":"new","weight":25000},{"variant":"old","weight":75000}]}}}`
@@ -180,6 +180,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"POST " + configs + "/import", configs + "/import", `{"items":[{"key":"a","value":1}]}`, 200},
 		{"POST " + segments, segments, `{"key":"beta","include":["user-1"],"rules":[{"if":[{"attribute":"plan","operator":"in","values":["pro"]}]}]}`, 201},
 		{"GET " + segments, segments, "", 200},
+		{"POST " + schedules + "/one-time", schedules + "/one-time", `{"flagId":"checkout","action":"ENABLE","startTime":"2190-01-01T00:00:00Z","name":"n","metadata":{"a":"b"}}`, 201},
+		{"POST " + schedules + "/window", schedules + "/window", `{"flagId":"checkout","action":"SET_PERCENTAGE","targetPercentage":12.5,"startTime":"2190-01-01T00:00","endTime":"2190-01-02T00:00","timezone":"Europe/Berlin"}`, 201},
+		{"POST " + schedules + "/recurring", schedules + "/recurring", `{"flagId":"query.timeout","action":"SET_VALUE","targetValue":"1s","cron":"0 9 * * 1-5","timezone":"Europe/Berlin"}`, 201},
+		{"GET " + schedules, schedules, "", 200},
 		{"GET /api/v1/config/audit", "/api/v1/config/audit", "", 200},
 		{"GET /api/v1/config/audit", "/api/v1/config/audit?page=-1", "", 400},
 		{"GET /api/v1/config/audit/flags/{key}", "/api/v1/config/audit/flags/checkout", "", 200},

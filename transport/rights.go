@@ -82,6 +82,13 @@ var procedures = map[string]right{
 	hoistv1connect.BackupServiceBackupProcedure:  {verb: fsm.VerbManageCluster},
 	hoistv1connect.BackupServiceRestoreProcedure: {verb: fsm.VerbManageCluster},
 
+	hoistv1connect.ScheduleServiceCreateProcedure: {verb: fsm.PutSchedule{}.Verb(), byLaw: true},
+	hoistv1connect.ScheduleServiceListProcedure:   {verb: fsm.VerbReadConfig},
+	hoistv1connect.ScheduleServiceGetProcedure:    {verb: fsm.VerbReadConfig},
+	hoistv1connect.ScheduleServicePauseProcedure:  {verb: fsm.SwitchSchedule{}.Verb()},
+	hoistv1connect.ScheduleServiceResumeProcedure: {verb: fsm.SwitchSchedule{Running: true}.Verb()},
+	hoistv1connect.ScheduleServiceDeleteProcedure: {verb: fsm.DropSchedule{}.Verb()},
+
 	hoistv1connect.AuditServiceListProcedure:   {verb: fsm.VerbReadAudit},
 	hoistv1connect.AuditServiceVerifyProcedure: {verb: fsm.VerbReadAudit},
 

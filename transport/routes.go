@@ -26,6 +26,7 @@ func (s *Server) routes(d *routeTable) {
 	path, backups := hoistv1connect.NewBackupServiceHandler(backupService{s}, common...)
 	d.service(path, paced(backups))
 	d.service(hoistv1connect.NewAuditServiceHandler(auditService{s}, common...))
+	d.service(hoistv1connect.NewScheduleServiceHandler(scheduleService{s}, common...))
 	path, rollouts := hoistv1connect.NewRolloutServiceHandler(rolloutService{s}, common...)
 	d.service(path, rollouts)
 	d.procedure(hoistv1connect.RolloutServiceWatchProcedure, paced(rollouts))
@@ -35,6 +36,7 @@ func (s *Server) routes(d *routeTable) {
 	s.mountRollouts(d)
 	s.mountConfig(d)
 	s.mountAudit(d)
+	s.mountSchedules(d)
 	d.open("GET "+OpenAPIPath, http.HandlerFunc(s.openapi))
 	s.mountPromotions(d)
 	s.mountApprovals(d)
@@ -46,6 +48,7 @@ func (s *Server) routes(d *routeTable) {
 		hoistv1connect.EvaluationServiceName, hoistv1connect.SyncServiceName, hoistv1connect.RolloutServiceName,
 		hoistv1connect.TokenServiceName, hoistv1connect.BackupServiceName,
 		hoistv1connect.ChangeServiceName, hoistv1connect.PromotionServiceName,
+		hoistv1connect.TokenServiceName, hoistv1connect.ScheduleServiceName, hoistv1connect.BackupServiceName,
 	})
 	d.open("/", http.HandlerFunc(s.notFound))
 }

@@ -180,7 +180,7 @@ func open(ctx context.Context, httpAddr string, cfg cluster.Config, kit equipmen
 		return nil, errors.Join(err, node.Close(), listener.Close())
 	}
 	server, err := transport.NewCore(transport.Config{
-		Store: cfg.Store, Node: node, Ledger: ledgerOf(node), Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
+		Store: cfg.Store, Node: node, Ledger: ledgerOf(node), Calendars: calendars{}, Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
 		NoAuth: kit.noAuth,
 	})
 	if err != nil {

@@ -11,6 +11,8 @@ BUF     ?= npx --yes @bufbuild/buf@1.75.0
 # What a benchmark run covers; narrow it with BENCH=Evaluate or PKG=./evaluator/...
 BENCH   ?= .
 PKG     ?= ./...
+# How long `make chaos` breaks things
+DURATION ?= 2m
 
 export CGO_ENABLED = 0
 
@@ -29,8 +31,9 @@ install: ## Install hoist into Go's bin directory
 demo: build ## Run a 3-node cluster on loopback with sample flags and traffic
 	$(BIN) demo
 
-chaos: build ## The same for a minute while the leader is killed again and again
-	$(BIN) demo --chaos --duration 60s
+chaos: build ## Break a cluster of real processes and judge its history: make chaos DURATION=1h SEED=7 NEMESIS=kill-leader+halves
+	HOIST_BINARY=$(CURDIR)/$(BIN) HOIST_CHAOS_DURATION=$(DURATION) HOIST_CHAOS_SEED=$(SEED) HOIST_CHAOS_NEMESIS=$(NEMESIS) \
+		$(GO) test ./chaos -count=1 -timeout 72h -run '^TestProcesses' -v
 
 test: ## Run all tests, and the OpenFeature conformance suite where its data is present
 	$(GO) test -timeout 5m ./...

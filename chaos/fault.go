@@ -41,20 +41,22 @@ func Strike(ctx context.Context, w World, h *History, chance *rand.Rand, on time
 }
 
 // Find returns the nemeses with the given names, "a+b" being two together.
-func Find(names []string) ([]Nemesis, error) {
-	var found []Nemesis
+func Find(names []string) ([]Nemesis, error) { return FindIn(Nemeses(), names) }
+
+// FindIn is Find among all.
+func FindIn(all []Nemesis, names []string) (found []Nemesis, err error) {
 	for _, name := range names {
-		at := slices.IndexFunc(Nemeses(), func(n Nemesis) bool { return n.Name == name })
+		at := slices.IndexFunc(all, func(n Nemesis) bool { return n.Name == name })
 		if at < 0 {
-			return nil, fmt.Errorf("there is no nemesis %q; they are %v", name, nemesisNames())
+			return nil, fmt.Errorf("there is no nemesis %q; they are %v", name, nemesisNames(all))
 		}
-		found = append(found, Nemeses()[at])
+		found = append(found, all[at])
 	}
 	return found, nil
 }
 
-func nemesisNames() (names []string) {
-	for _, n := range Nemeses() {
+func nemesisNames(all []Nemesis) (names []string) {
+	for _, n := range all {
 		names = append(names, n.Name)
 	}
 	return names

@@ -243,3 +243,30 @@ func (i *Inspection) Further(other *Inspection) bool {
 	}
 	return i.Newest() > other.Newest()
 }
+
+// ReadLog calls each for every entry that a data directory holds and that was applied there, while no process runs on it.
+func ReadLog(dir string, each func(*raft.Log) error) error {
+	stores, _, err := openDisk(dir, "", newRaftLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stores.Close() }() // it was only read
+	p, err := loadProgress(stores.Files)
+	if err != nil {
+		return err
+	}
+	first, err := stores.Log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	for index := first; index > 0 && index <= max(p.Index, stores.marked); index++ {
+		entry := new(raft.Log)
+		if err := stores.Log.GetLog(index, entry); err != nil {
+			return fmt.Errorf("entry %d: %w", index, err)
+		}
+		if err := each(entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}

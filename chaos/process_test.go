@@ -60,10 +60,7 @@ func mix() []string {
 func TestProcessesAreLawfulWhateverBreaks(t *testing.T) {
 	duration, err := time.ParseDuration(cmp.Or(os.Getenv("HOIST_CHAOS_DURATION"), "15s"))
 	require.NoError(t, err)
-	seed := uint64(1)
-	if text := os.Getenv("HOIST_CHAOS_SEED"); text != "" {
-		seed = fromEnvironment(t, "HOIST_CHAOS_SEED", 1)
-	}
+	seed := fromEnvironment(t, "HOIST_CHAOS_SEED", 1)
 	names := mix()
 	if list := os.Getenv("HOIST_CHAOS_NEMESIS"); list != "" {
 		names = strings.Split(list, "+")

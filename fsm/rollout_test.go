@@ -106,7 +106,7 @@ func kinds(r *fsm.Rollout) (out []string) {
 	return out
 }
 
-// S1: abort and retry of a plan with one hold.
+// S1, S3-12: abort and retry of a plan with one hold.
 func TestRolloutHoldsAbortsAndRetriesFromStepZero(t *testing.T) {
 	n := newNode(t)
 	n.put(dark("f"))

@@ -28,10 +28,15 @@ type world struct {
 	changed  chan struct{}
 	ids      int
 	log      []fsm.Entry
-	made     int  // entries of the pilot
-	killAt   int  // the entry around which the leader dies; 0: never
-	killPost bool // after it is in the log
+	made     int           // entries of the pilot
+	killAt   int           // the entry around which the leader dies; 0: never
+	killPost bool          // after it is in the log
+	wall     time.Duration // how far the wall clock of the next leader is off
+	drift    float64       // of the leaders' clocks
+	base     time.Time     // leader's time at turned
+	turned   time.Time
 	answer   func(q rollout.Query) (rollout.Answer, error)
+	delay    time.Duration // before an answer
 	asked    int
 	pilot    *rollout.Pilot
 	cancel   context.CancelFunc
@@ -56,6 +61,7 @@ func messenger(t *testing.T, m rollout.Messenger, test func(w *world)) {
 
 func newWorld(t *testing.T, m rollout.Messenger) *world {
 	w := &world{t: t, store: fsm.NewStore(), term: 1, changed: make(chan struct{}), done: make(chan struct{})}
+	w.turn()
 	w.answer = func(rollout.Query) (rollout.Answer, error) { return rollout.Answer{Value: []float64{0}}, nil }
 	w.system(fsm.LeaderEstablished{Term: 1, ServerID: "a", ClusterID: "c", Epoch: "e", LawLow: fsm.LawOldest, LawHigh: fsm.LawVersion})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -67,7 +73,10 @@ func newWorld(t *testing.T, m rollout.Messenger) *world {
 
 func (w *world) close() { w.cancel(); <-w.done }
 
-func (w *world) Query(_ context.Context, q rollout.Query) (rollout.Answer, error) {
+func (w *world) Query(ctx context.Context, q rollout.Query) (rollout.Answer, error) {
+	if err := w.wait(ctx); err != nil {
+		return rollout.Answer{}, err
+	}
 	w.mu.Lock()
 	w.asked++
 	answer := w.answer
@@ -81,7 +90,26 @@ func (w *world) Leading() (uint64, bool) {
 	return w.term, !time.Now().Before(w.leadsAt)
 }
 
-func (w *world) Now() time.Time { return time.Now() }
+func (w *world) Now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clock()
+}
+
+// clock is the leader's time, as of a real node: a base taken at the election, never before what the state has seen, and
+// what has passed since then by a clock that may drift.
+func (w *world) clock() time.Time {
+	passed := time.Since(w.turned)
+	return w.base.Add(passed + time.Duration(float64(passed)*w.drift))
+}
+
+// turn begins a term's clock. The caller holds mu.
+func (w *world) turn() {
+	w.turned, w.base = time.Now(), time.Now().Add(w.wall)
+	if seen := time.UnixMilli(w.store.State().Now()); w.base.Before(seen) {
+		w.base = seen
+	}
+}
 
 func (w *world) Changed() <-chan struct{} {
 	w.mu.Lock()
@@ -112,7 +140,7 @@ func (w *world) Propose(_ context.Context, p *fsm.Proposal) (fsm.Receipt, error)
 }
 
 func (w *world) apply(p *fsm.Proposal) fsm.Outcome {
-	p.At = time.Now().UnixMilli()
+	p.At = w.clock().UnixMilli()
 	e := fsm.Entry{Index: w.store.State().Index() + 1, Term: w.term, Data: p.Encode()}
 	w.log = append(w.log, e)
 	return w.store.Apply([]fsm.Entry{e})[0]
@@ -121,6 +149,7 @@ func (w *world) apply(p *fsm.Proposal) fsm.Outcome {
 // elect: nobody leads for 700 ms, then somebody in the next term.
 func (w *world) elect() {
 	w.term++
+	w.turn()
 	w.leadsAt = time.Now().Add(700 * time.Millisecond)
 	w.raise()
 	time.AfterFunc(700*time.Millisecond, func() {

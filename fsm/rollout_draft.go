@@ -22,6 +22,9 @@ func (d *draft) startRollout(c StartRollout) error {
 	if err != nil || stable == c.Plan.Target.Variant {
 		return err
 	}
+	if err := d.governed(c); err != nil {
+		return err
+	}
 	seat := cmp.Or(c.Plan.Seat, SeatDefault)
 	if err := d.clearSeat(c, c.Plan.Flag, seat); err != nil {
 		return err

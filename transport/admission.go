@@ -72,6 +72,7 @@ type pacedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	failed  atomic.Bool
+	by      time.Time // the deadline that is set
 }
 
 func newPacedWriter(w http.ResponseWriter) *pacedWriter {
@@ -82,9 +83,17 @@ func newPacedWriter(w http.ResponseWriter) *pacedWriter {
 	return p
 }
 
+// hurry gives the client 10 s from now, or a second less: setting a deadline is a good part of sending a frame.
+func (p *pacedWriter) hurry() {
+	if now := time.Now(); p.by.Sub(now) < writeDeadline-time.Second {
+		p.by = now.Add(writeDeadline)
+		_ = p.control.SetWriteDeadline(p.by)
+	}
+}
+
 // Write gives the client 10 s to take b.
 func (p *pacedWriter) Write(b []byte) (int, error) {
-	_ = p.control.SetWriteDeadline(time.Now().Add(writeDeadline))
+	p.hurry()
 	n, err := p.ResponseWriter.Write(b)
 	if err != nil {
 		p.failed.Store(true)
@@ -94,7 +103,7 @@ func (p *pacedWriter) Write(b []byte) (int, error) {
 
 // Flush sends what was written. A failure shows at the next write.
 func (p *pacedWriter) Flush() {
-	_ = p.control.SetWriteDeadline(time.Now().Add(writeDeadline))
+	p.hurry()
 	if p.control.Flush() != nil {
 		p.failed.Store(true)
 	}

@@ -23,6 +23,7 @@ const (
 	saveEvery    = time.Second // at most
 	refreshEvery = time.Minute // when nothing but the time at which it was known to be current has changed
 	saveShare    = 10          // of the time, one part goes into saving at most
+	clockSlack   = 5 * time.Second
 )
 
 // cacheForm is the first line of a cache file; it changes with the form of what follows.
@@ -67,6 +68,11 @@ func (r *Replica) restore() {
 	if err != nil {
 		r.logger.Warn("the cache file is not used", slog.String("file", r.cache.path), slog.Any("error", err))
 		return
+	}
+	if ahead := time.Until(k.position.KnownAt); ahead > clockSlack {
+		r.logger.Warn("the cache file is from the future: the clock was set back since it was written, so its age is not known and counts as endless",
+			slog.String("file", r.cache.path), slog.Duration("ahead", ahead))
+		k.position.KnownAt = time.Unix(0, 0)
 	}
 	r.live.Publish(k.snapshot)
 	r.stand(Status{Position: k.position, Err: errNotYet})

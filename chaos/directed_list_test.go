@@ -1,9 +1,7 @@
 package chaos_test
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -119,33 +117,40 @@ func resume(s *stage) {
 	time.Sleep(4 * time.Second)
 }
 
-// readAtElection crashes a leader when it has acknowledged a write of which nobody else knows that it is committed.
+// readAtElection crashes a leader when it has acknowledged a write of which nobody else knows that it is committed, and
+// asks the next one before it can commit anything of its own.
 func readAtElection(s *stage) {
 	for _, a := range s.Nodes() {
 		for _, b := range s.Nodes() {
 			require.NoError(s, s.Line(a, b, chaos.Line{Delay: 20 * time.Millisecond}))
 		}
-		require.NoError(s, s.Disk(a, chaos.Disk{Sync: 150 * time.Millisecond})) // a confirmation needs no disk, a commit does
+		require.NoError(s, s.Disk(a, chaos.Disk{Sync: 60 * time.Millisecond}))
 	}
 	time.Sleep(time.Second)
 	leader, rest := s.leader(), s.others()
+	time.AfterFunc(100*time.Millisecond, func() { // the entry has gone out; that it is committed will not
+		for _, node := range rest {
+			_ = s.Line(leader, node, chaos.Line{Cut: true}) // cannot fail
+		}
+	})
 	s.put(leader, "a", "first")
 	require.NoError(s, s.Crash(leader))
-	var readers sync.WaitGroup
-	for _, node := range rest {
-		readers.Go(func() {
-			for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
-				op := chaos.Op{Client: 2, Input: chaos.Input{Kind: chaos.Read, Environment: chaos.Registers, Key: "a"}, Call: s.h.Now()}
-				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-				s.Client(node).Do(ctx, &op)
-				cancel()
-				op.Return = s.h.Now()
-				s.h.Add(op)
-				time.Sleep(5 * time.Millisecond)
+	next := ""
+	s.Cluster().Wait("an election", 10*time.Second, func() bool {
+		for _, node := range rest {
+			if s.role(node) == "leader" {
+				next = node
 			}
-		})
+		}
+		return next != ""
+	})
+	other := rest[0]
+	if other == next {
+		other = rest[1]
 	}
-	readers.Wait()
+	require.NoError(s, s.Disk(other, chaos.Disk{Hang: true}))               // a confirmation needs no disk, a commit does
+	time.AfterFunc(time.Second, func() { _ = s.Disk(other, chaos.Disk{}) }) // cannot fail
+	s.read(next, "a", chaos.Read)
 }
 
 // behind cuts a follower off until only a snapshot helps it.

@@ -69,6 +69,16 @@ func (s *stage) read(node, key string, kind chaos.Kind) chaos.Op {
 // leader waits for one.
 func (s *stage) leader() string { return s.Cluster().WaitLeader().Name }
 
+// role is what raft says a node is, whether it has established its term or not.
+func (s *stage) role(node string) string {
+	for _, m := range s.Cluster().Up() {
+		if m.Name == node {
+			return m.Node().Status().Role
+		}
+	}
+	return ""
+}
+
 // others are the nodes that do not lead.
 func (s *stage) others() (rest []string) {
 	leader := s.leader()

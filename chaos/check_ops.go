@@ -77,23 +77,21 @@ func (r *replayed) checkDone(op Op, index uint64, logged bool) []Violation {
 	return nil
 }
 
-// checkRefused: a refusal of the law is in the log as one, any other refusal is not in the log.
+// neverLogged are the refusals that promise that nothing happened.
+var neverLogged = []fsm.Kind{fsm.KindNoQuorum, fsm.KindNotLeader, fsm.KindOverloaded, fsm.KindRestored, fsm.KindReadOnlyDisk, codeDown}
+
+// checkRefused: a refusal of the law is what the log says, any other refusal is not in the log.
 func (r *replayed) checkRefused(op Op, index uint64, logged bool) []Violation {
 	code := fsm.Kind(op.Result.Code)
-	switch code {
-	case fsm.KindInvalid, fsm.KindDenied, fsm.KindRequestExpired, fsm.KindRequestReused:
-		return nil // may be refused before the log, and says so for good
-	case fsm.KindConflict, fsm.KindExists, fsm.KindNotFound, fsm.KindIllegal, fsm.KindFrozen:
-		if !logged {
-			return []Violation{found(Oracle, op.Return, "write %s was refused with %s, which only the log can say, and is not in it", op.Request, code)}
-		}
-		if o := r.law[r.place(index)]; o.Err == nil || codeOf(o.Err) != string(code) {
-			return []Violation{found(Oracle, op.Return, "write %s was refused with %s, the log at %d says %v", op.Request, code, index, o.Err)}
-		}
-		return nil
-	}
-	if logged {
+	switch {
+	case slices.Contains(neverLogged, code) && logged:
 		return []Violation{found(Oracle, op.Return, "write %s was said not to have happened (%s), and is in the log at %d", op.Request, code, index)}
+	case (code == fsm.KindConflict || code == fsm.KindExists) && !logged:
+		return []Violation{found(Oracle, op.Return, "write %s was refused with %s, which only the log can say, and is not in it", op.Request, code)}
+	case logged:
+		if said := codeOf(r.law[r.place(index)].Err); said != string(code) {
+			return []Violation{found(Oracle, op.Return, "write %s was refused with %s, the log at %d says %q", op.Request, code, index, said)}
+		}
 	}
 	return nil
 }

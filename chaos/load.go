@@ -16,7 +16,7 @@ type Load struct {
 	History *History
 	Seed    uint64
 	Clients int           // that write and read flags; 0: 3
-	Pause   time.Duration // between the bursts of a client, at most; 0: 800 ms
+	Pause   time.Duration // between the bursts of a client, at most; 0: 1.2 s
 	Follow  int           // followers per environment; 0: none
 	Control bool          // rollouts, freezes and schedules as well
 }
@@ -24,8 +24,7 @@ type Load struct {
 // The environments, by what happens there. The reference model knows every command of the first.
 const (
 	Registers = "dev"
-	Rollouts  = "staging"
-	Schedules = "production"
+	Rollouts  = "staging" // and schedules
 )
 
 // registerKeys are the flags that see puts, compare-and-set and kills only, so that porcupine can search their order;
@@ -44,7 +43,7 @@ func (l Load) Start(ctx context.Context) (stop func()) {
 		l.Clients = 3
 	}
 	if l.Pause == 0 {
-		l.Pause = 800 * time.Millisecond
+		l.Pause = 1200 * time.Millisecond
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var clients sync.WaitGroup
@@ -53,7 +52,7 @@ func (l Load) Start(ctx context.Context) (stop func()) {
 		clients.Go(func() { c.run(ctx) })
 	}
 	number := 100
-	for _, environment := range []string{Registers, Rollouts, Schedules} {
+	for _, environment := range []string{Registers, Rollouts} {
 		for range l.Follow {
 			number++
 			own := number

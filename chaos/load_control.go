@@ -3,13 +3,17 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hoistflags/hoist/fsm"
 )
 
-// targets are the flags that are driven, of each kind.
-var targets = []string{"r", "s", "t"}
+// targets are the flags that rollouts drive, scheduled those that schedules do.
+var (
+	targets   = []string{"r", "s", "t"}
+	scheduled = []string{"x", "y"}
+)
 
 const planText = `
 name: p%d
@@ -25,10 +29,8 @@ analysis:
 
 // steer starts rollouts and schedules, and does to them what people do.
 func (c *caller) steer(ctx context.Context) {
-	for _, environment := range []string{Rollouts, Schedules} {
-		for _, key := range targets {
-			c.until(ctx, Input{Kind: Put, Environment: environment, Key: key})
-		}
+	for _, key := range slices.Concat(targets, scheduled) {
+		c.until(ctx, Input{Kind: Put, Environment: Rollouts, Key: key})
 	}
 	var started []string
 	for ctx.Err() == nil {
@@ -101,7 +103,7 @@ func (c *caller) move(ctx context.Context, ids []string) {
 func (c *caller) schedule(ctx context.Context) {
 	now := time.Now()
 	at := func(d time.Duration) string { return now.Add(d).UTC().Format(fsm.InstantForm) }
-	c.one(ctx, Input{Kind: Schedule, Environment: Schedules, Plan: fmt.Sprintf(
+	c.one(ctx, Input{Kind: Schedule, Environment: Rollouts, Plan: fmt.Sprintf(
 		`{"flag":%q,"variant":"on","base":"off","salt":"chaos","levels":[{"at":%q,"weight":10000},{"at":%q,"weight":%d}]}`,
-		pick(c.chance, targets), at(3*time.Second), at(9*time.Second), 20000+c.chance.IntN(80000))}, c.node())
+		pick(c.chance, scheduled), at(3*time.Second), at(9*time.Second), 20000+c.chance.IntN(80000))}, c.node())
 }

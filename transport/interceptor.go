@@ -55,6 +55,9 @@ func (i interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) con
 		began := time.Now()
 		procedure := conn.Spec().Procedure
 		who, err := i.callerOf(conn.RequestHeader())
+		if err == nil && conn.Spec().StreamType != connect.StreamTypeServer {
+			err = who.may(procedures[procedure], "") // what it is about comes in pieces, if at all: none is taken before
+		}
 		if err == nil {
 			bounded, leave := i.gate.streams.guard(ctx, who.pass)
 			err = endedBy(bounded, next(bounded, &guardedConn{conn, i.Server, who, procedures[procedure]}))

@@ -14,12 +14,21 @@ import (
 	"github.com/hoistflags/hoist/transport"
 )
 
-// everyProcedure walks the schema as reflection shows it.
-func everyProcedure() map[string]protoreflect.MethodDescriptor {
+// everyProcedure walks the schema as reflection shows it, as far as its services are served.
+func everyProcedure(server *transport.Server) map[string]protoreflect.MethodDescriptor {
+	served := map[string]bool{}
+	for pattern := range server.Asked() {
+		if service, _, ok := strings.Cut(strings.TrimPrefix(pattern, "/"), "/"); ok {
+			served[service] = true
+		}
+	}
 	all := map[string]protoreflect.MethodDescriptor{}
 	protoregistry.GlobalFiles.RangeFilesByPackage("hoist.v1", func(file protoreflect.FileDescriptor) bool {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)
+			if !served[string(service.FullName())] {
+				continue
+			}
 			for j := range service.Methods().Len() {
 				method := service.Methods().Get(j)
 				all["/"+string(service.FullName())+"/"+string(method.Name())] = method
@@ -34,7 +43,9 @@ func everyProcedure() map[string]protoreflect.MethodDescriptor {
 func TestEveryProcedureAndRouteDeclaresItsPermission(t *testing.T) {
 	_, server := serve(t, newNode(t), guarded)
 	declared := server.Asked()
-	for procedure := range everyProcedure() {
+	procedures := everyProcedure(server)
+	require.Greater(t, len(procedures), 60)
+	for procedure := range procedures {
 		require.Contains(t, declared, procedure)
 	}
 	var public []string
@@ -82,12 +93,12 @@ func TestWhoGetsPastTheDoor(t *testing.T) {
 	tokens := everyToken(t, n)
 	web, server := serve(t, n, guarded)
 	declared := server.Asked()
-	for procedure, method := range everyProcedure() {
+	for procedure, method := range everyProcedure(server) {
 		verb := declared[procedure]
 		for name, token := range tokens {
 			held, _ := n.store.State().Token(strings.Split(token, "_")[2])
 			for _, tenant := range []string{"default", "acme"} {
-				if method.IsStreamingServer() || verb == (fsm.BootstrapToken{}).Verb() || server.ByLaw(procedure) {
+				if streams(method) || verb == (fsm.BootstrapToken{}).Verb() || server.ByLaw(procedure) {
 					continue // they have tests of their own
 				}
 				a := do(t, http.MethodPost, web.URL+procedure, "{}", "Content-Type", "application/json", "Authorization", "Bearer "+token, "X-Tenant-ID", tenant)
@@ -100,11 +111,43 @@ func TestWhoGetsPastTheDoor(t *testing.T) {
 			}
 		}
 		a := do(t, http.MethodPost, web.URL+procedure, "{}", "Content-Type", "application/json")
-		if !method.IsStreamingServer() && verb != (fsm.BootstrapToken{}).Verb() {
+		if !streams(method) && verb != (fsm.BootstrapToken{}).Verb() {
 			require.Equal(t, http.StatusUnauthorized, a.status, procedure)
 			require.Equal(t, "Bearer", a.header.Get("WWW-Authenticate"), procedure)
 		}
 	}
+}
+
+func streams(m protoreflect.MethodDescriptor) bool { return m.IsStreamingServer() || m.IsStreamingClient() }
+
+// Streams are refused before their first message, with an answer of status 200 whose end says why.
+func TestWhoDoesNotGetAStream(t *testing.T) {
+	n := newNode(t)
+	tokens := everyToken(t, n)
+	web, server := serve(t, n, guarded)
+	refused := 0
+	for procedure, method := range everyProcedure(server) {
+		if !streams(method) {
+			continue
+		}
+		open := func(headers ...string) answer {
+			return do(t, http.MethodPost, web.URL+procedure, "\x00\x00\x00\x00\x02{}", append([]string{"Content-Type", "application/connect+json"}, headers...)...)
+		}
+		require.Contains(t, open().body, `"unauthenticated"`, procedure)
+		for name, token := range tokens {
+			held, _ := n.store.State().Token(strings.Split(token, "_")[2])
+			for _, tenant := range []string{"default", "acme"} {
+				err := held.Allows(server.Asked()[procedure], fsm.Target{Tenant: tenant, Environment: "dev"})
+				if err == nil || server.ByLaw(procedure) && kind(err) == fsm.KindDenied {
+					continue
+				}
+				code := map[fsm.Kind]string{fsm.KindDenied: `"permission_denied"`, fsm.KindNotFound: `"not_found"`}[kind(err)]
+				require.Contains(t, open("Authorization", "Bearer "+token, "X-Tenant-ID", tenant).body, code, "%s by %s in %s", procedure, name, tenant)
+				refused++
+			}
+		}
+	}
+	require.Greater(t, refused, 30)
 }
 
 func kind(err error) fsm.Kind {

@@ -318,28 +318,36 @@ const (
 	// stageOverhead is more than a stage adds to its commands, each command counted with nestedOverhead.
 	stageOverhead  = 1024
 	nestedOverhead = 32
-	// stageBytes is about how much one stage carries. Decoding and compiling it is a burst on every node at once, which
-	// evaluations feel: small stages are short ones.
-	stageBytes = 32 << 10
+	// A stage carries between minStage and maxStage bytes. Decoding and compiling it is a burst on every node at once,
+	// which evaluations feel, and small stages are short bursts; but each costs a commit, so that a large write, beyond
+	// fewStages of the smallest, has larger ones.
+	minStage, maxStage = 8 << 10, 32 << 10
+	fewStages          = 128
 	// fragmentBytes becomes 4/3 as long in JSON.
 	fragmentBytes = (MaxCommand - stageOverhead) / 4 * 3
 )
 
 // pack fills stages with whole commands in order, and cuts a command that alone is too large into fragments.
 func pack(scope Scope, change string, commands []Command) ([]Stage, error) {
+	encoded, total := make([][]byte, len(commands)), 0
+	for i, c := range commands {
+		var err error
+		if encoded[i], err = EncodeCommand(c); err != nil {
+			return nil, fmt.Errorf("command %d: %w", i, err)
+		}
+		total += len(encoded[i]) + nestedOverhead
+	}
+	size := min(max(total/fewStages, minStage), maxStage)
 	var stages []Stage
-	open, room := Stage{Scope: scope, Change: change}, stageBytes
+	open, room := Stage{Scope: scope, Change: change}, size
 	flush := func() {
 		if len(open.Commands) > 0 {
 			stages = append(stages, open)
 		}
-		open, room = Stage{Scope: scope, Change: change}, stageBytes
+		open, room = Stage{Scope: scope, Change: change}, size
 	}
 	for i, c := range commands {
-		b, err := EncodeCommand(c)
-		if err != nil {
-			return nil, fmt.Errorf("command %d: %w", i, err)
-		}
+		b := encoded[i]
 		if len(b)+nestedOverhead > room {
 			flush()
 		}

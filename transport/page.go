@@ -45,7 +45,7 @@ func (s *Server) history(ctx context.Context, object fsm.ObjectKind, r *hoistv1.
 	if err != nil {
 		return nil, err
 	}
-	if len(versions) == 0 {
+	if len(versions) == 0 && r.GetBefore() == 0 {
 		return nil, missing("read history", r.GetKey(), env)
 	}
 	out := &hoistv1.HistoryResponse{Position: s.position(state)}

@@ -89,7 +89,7 @@ Start one node with "hoist dev", see a cluster survive its leader with "hoist de
 	add("run", a.serverCommand(), a.edgeCommand(), a.devCommand(), a.demoCommand())
 	add("flags", a.evalCommand(), a.flagCommand(), a.segmentCommand(), a.envCommand(), a.rolloutCommand(), a.promotionCommand(), a.changeCommand(),
 		a.applyCommand(), a.diffCommand(), a.exportCommand(), a.validateCommand())
-	add("operate", a.clusterCommand(), a.tokenCommand(), a.healthCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.versionCommand())
+	add("operate", a.clusterCommand(), a.tokenCommand(), a.auditCommand(), a.healthCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("operate")
 	root.SetCompletionCommandGroupID("operate")
 	root.InitDefaultCompletionCmd()

@@ -18,4 +18,6 @@ func (calendars) Next(cron, zone string, t time.Time) (time.Time, error) {
 	return c.Next(t)
 }
 
-func (calendars) Local(shown time.Time, zone string) (time.Time, error) { return rollout.Local(shown, zone) }
+func (calendars) Local(shown time.Time, zone string) (time.Time, error) {
+	return rollout.Local(shown, zone)
+}

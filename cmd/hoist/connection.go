@@ -129,20 +129,22 @@ func baseURL(addr string) (string, error) {
 // node is a connection to one node: one client per service, all over one pool.
 type node struct {
 	where
-	base     string
-	http     *http.Client
-	flags    hoistv1connect.FlagServiceClient
-	segments hoistv1connect.SegmentServiceClient
-	envs     hoistv1connect.EnvironmentServiceClient
-	eval     hoistv1connect.EvaluationServiceClient
-	manifest hoistv1connect.ManifestServiceClient
-	cluster  hoistv1connect.ClusterServiceClient
-	backups  hoistv1connect.BackupServiceClient
-	sync     hoistv1connect.SyncServiceClient
-	rollouts hoistv1connect.RolloutServiceClient
-	tokens   hoistv1connect.TokenServiceClient
-	changes  hoistv1connect.ChangeServiceClient
-	promotes hoistv1connect.PromotionServiceClient
+	base      string
+	http      *http.Client
+	flags     hoistv1connect.FlagServiceClient
+	segments  hoistv1connect.SegmentServiceClient
+	envs      hoistv1connect.EnvironmentServiceClient
+	eval      hoistv1connect.EvaluationServiceClient
+	manifest  hoistv1connect.ManifestServiceClient
+	cluster   hoistv1connect.ClusterServiceClient
+	backups   hoistv1connect.BackupServiceClient
+	sync      hoistv1connect.SyncServiceClient
+	rollouts  hoistv1connect.RolloutServiceClient
+	schedules hoistv1connect.ScheduleServiceClient
+	audit     hoistv1connect.AuditServiceClient
+	tokens    hoistv1connect.TokenServiceClient
+	changes   hoistv1connect.ChangeServiceClient
+	promotes  hoistv1connect.PromotionServiceClient
 }
 
 // connect resolves where the command goes. Nothing is sent before the first call.
@@ -166,18 +168,20 @@ func dial(w where) (*node, error) {
 	explain := connect.WithInterceptors(reachability{addr: w.addr})
 	return &node{
 		where: w, base: base, http: client,
-		flags:    hoistv1connect.NewFlagServiceClient(client, base, explain),
-		segments: hoistv1connect.NewSegmentServiceClient(client, base, explain),
-		envs:     hoistv1connect.NewEnvironmentServiceClient(client, base, explain),
-		eval:     hoistv1connect.NewEvaluationServiceClient(client, base, explain),
-		manifest: hoistv1connect.NewManifestServiceClient(client, base, explain),
-		cluster:  hoistv1connect.NewClusterServiceClient(client, base, explain),
-		backups:  hoistv1connect.NewBackupServiceClient(client, base),
-		sync:     hoistv1connect.NewSyncServiceClient(client, base, explain),
-		rollouts: hoistv1connect.NewRolloutServiceClient(client, base, explain),
-		tokens:   hoistv1connect.NewTokenServiceClient(client, base, explain),
-		changes:  hoistv1connect.NewChangeServiceClient(client, base, explain),
-		promotes: hoistv1connect.NewPromotionServiceClient(client, base, explain),
+		flags:     hoistv1connect.NewFlagServiceClient(client, base, explain),
+		segments:  hoistv1connect.NewSegmentServiceClient(client, base, explain),
+		envs:      hoistv1connect.NewEnvironmentServiceClient(client, base, explain),
+		eval:      hoistv1connect.NewEvaluationServiceClient(client, base, explain),
+		manifest:  hoistv1connect.NewManifestServiceClient(client, base, explain),
+		cluster:   hoistv1connect.NewClusterServiceClient(client, base, explain),
+		backups:   hoistv1connect.NewBackupServiceClient(client, base),
+		sync:      hoistv1connect.NewSyncServiceClient(client, base, explain),
+		rollouts:  hoistv1connect.NewRolloutServiceClient(client, base, explain),
+		schedules: hoistv1connect.NewScheduleServiceClient(client, base, explain),
+		audit:     hoistv1connect.NewAuditServiceClient(client, base, explain),
+		tokens:    hoistv1connect.NewTokenServiceClient(client, base, explain),
+		changes:   hoistv1connect.NewChangeServiceClient(client, base, explain),
+		promotes:  hoistv1connect.NewPromotionServiceClient(client, base, explain),
 	}, nil
 }
 

@@ -17,7 +17,7 @@ func (a *app) flagCommand() *cobra.Command {
 		a.flagSwitchCommand("enable", "Serve the flag by its rules", true),
 		a.flagSwitchCommand("disable", "Serve the off variant, without looking at rules", false),
 		a.flagKillCommand(), a.flagUnkillCommand(), a.flagArchiveCommand(), a.flagDeleteCommand(),
-		a.flagHistoryCommand(), a.flagRestoreCommand(),
+		a.flagHistoryCommand(), a.flagRestoreCommand(), a.scheduleCommand(),
 	)
 }
 
@@ -191,23 +191,38 @@ func (a *app) flagGetCommand() *cobra.Command {
 }
 
 func (a *app) flagHistoryCommand() *cobra.Command {
+	var diff bool
+	request := &hoistv1.HistoryRequest{}
 	c := &cobra.Command{
-		Use: "history KEY", Short: "Show the last versions of a flag, also of a deleted one",
-		Example: "  hoist flag history new-checkout\n  hoist flag history new-checkout -o json", Args: takes("KEY"),
+		Use: "history KEY [FROM TO]", Short: "Show the versions of a flag, also of a deleted one, or how two differ",
+		Long: `Show the versions of a flag or config, newest first, also of a deleted one. With --diff say how two of them differ: those of the revisions
+FROM and TO, or the last two.`,
+		Example: "  hoist flag history new-checkout\n  hoist flag history new-checkout -o json --limit 100\n  hoist flag history new-checkout --diff 12 15",
+		Args:    between(1, "KEY", "FROM", "TO"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !diff && len(args) > 1 || len(args) == 2 {
+				return usage(cmd, "FROM and TO go with --diff, both")
+			}
 			n, err := a.connect()
 			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
 			defer cancel()
-			got, err := n.flags.History(ctx, &hoistv1.HistoryRequest{Environment: n.environment, Key: args[0]})
+			request.Environment, request.Key = n.environment, args[0]
+			if diff {
+				return a.showDifference(ctx, cmd, n, request, args[1:])
+			}
+			got, err := n.flags.History(ctx, request)
 			if err != nil {
 				return err
 			}
 			return a.showHistory(got)
 		},
 	}
+	c.Flags().BoolVar(&diff, "diff", false, "say how two versions differ")
+	c.Flags().Int32Var(&request.Limit, "limit", 20, "at most this many versions, 1 to 1000")
+	c.Flags().Uint64Var(&request.Before, "before", 0, "only versions before this revision")
 	return a.printing(a.scoped(a.completesFlags(c)), "table", "json", "yaml")
 }
 

@@ -145,3 +145,18 @@ func TestTheFirstTokenOverTheDoor(t *testing.T) {
 	require.Equal(t, connect.CodeUnauthenticated, connect.CodeOf(err))
 	require.Equal(t, "AUTH_TOKEN", client.Info(err).GetCode())
 }
+
+// S1-02: promotions ask for the tenant by name, with and without tokens.
+func TestPromotionsWantTheirTenantNamed(t *testing.T) {
+	n := golden(t)
+	n.write(t, fsm.CreateTenant{Tenant: "acme"})
+	web, _ := serve(t, n, guarded)
+	open, _ := serve(t, n)
+	ann := n.token(t, "ann", fsm.Grant{Role: fsm.RoleViewer})
+	const promotions = "/api/v1/config/promotions"
+	requireCode(t, do(t, "GET", web.URL+promotions, "", bearer(ann)...), 400, "VAL_TENANT_REQUIRED")
+	requireCode(t, do(t, "GET", open.URL+promotions, ""), 400, "VAL_TENANT_REQUIRED")
+	requireCode(t, do(t, "GET", web.URL+promotions, ""), 401, "AUTH_REQUIRED")
+	requireCode(t, do(t, "GET", web.URL+promotions, "", append(bearer(ann), "X-Tenant-ID", "acme")...), 404, "NOT_FOUND")
+	require.Equal(t, 200, do(t, "GET", web.URL+promotions, "", append(bearer(ann), "X-Tenant-ID", "default")...).status)
+}

@@ -201,10 +201,11 @@ func TestReplicaSurvivesAnUpstreamThatIsWrong(t *testing.T) {
 		frames []*hoistv1.FollowResponse
 		err    error
 		says   string
+		anew   bool // only a snapshot helps
 	}{
-		"a frame is missing":           {frames: []*hoistv1.FollowResponse{changeOf("e", "off", 7, 8)}, says: "from revision 7 to 8 does not continue"},
-		"a frame of another epoch":     {frames: []*hoistv1.FollowResponse{changeOf("other", "off", 5, 6)}, says: "does not continue"},
-		"a mark of another epoch":      {frames: []*hoistv1.FollowResponse{markOf("other", 9)}, says: "does not continue"},
+		"a frame is missing":           {anew: true, frames: []*hoistv1.FollowResponse{changeOf("e", "off", 7, 8)}, says: "from revision 7 to 8 does not continue"},
+		"a frame of another epoch":     {anew: true, frames: []*hoistv1.FollowResponse{changeOf("other", "off", 5, 6)}, says: "does not continue"},
+		"a mark of another epoch":      {anew: true, frames: []*hoistv1.FollowResponse{markOf("other", 9)}, says: "does not continue"},
 		"a flag nobody can read":       {frames: []*hoistv1.FollowResponse{broken}, says: `flag "checkout"`},
 		"a flag is cut off":            {frames: []*hoistv1.FollowResponse{cut}, says: `"checkout" is cut off`},
 		"parts in the wrong order":     {frames: []*hoistv1.FollowResponse{late}, says: "part 1 of a snapshot arrived, part 0 was due"},
@@ -222,7 +223,9 @@ func TestReplicaSurvivesAnUpstreamThatIsWrong(t *testing.T) {
 				require.NoError(t, err)
 				defer r.Close()
 				require.NoError(t, r.Ready(t.Context()))
-				up.is(func(_ *hoistv1.FollowRequest, send func(*hoistv1.FollowResponse)) error {
+				asked := uint64(0)
+				up.is(func(ask *hoistv1.FollowRequest, send func(*hoistv1.FollowResponse)) error {
+					asked = ask.GetRevision()
 					for _, m := range c.frames {
 						send(m)
 					}
@@ -234,6 +237,7 @@ func TestReplicaSurvivesAnUpstreamThatIsWrong(t *testing.T) {
 				require.False(t, r.Status().Connected)
 				require.ErrorContains(t, r.Status().Err, c.says)
 				require.ErrorContains(t, r.Status().Err, "http://node", "and who")
+				require.Equal(t, c.anew, asked == 0, "asked from %d", asked)
 				up.is(func(ask *hoistv1.FollowRequest, send func(*hoistv1.FollowResponse)) error {
 					if ask.GetRevision() == 0 {
 						send(wholeOf("e", "off", 20))

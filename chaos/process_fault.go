@@ -50,3 +50,32 @@ func (w *Processes) current(node string) bool {
 	}
 	return s.GetApplied() >= s.GetCommit()
 }
+
+// Pid is the process of a running node.
+func (w *Processes) Pid(node string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.machine(node).process.Process.Pid
+}
+
+// MoveAll gives every machine new addresses; all of them must be down.
+func (w *Processes) MoveAll() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for _, m := range w.nodes {
+		if m.wanted {
+			return errors.New("a machine moves while it is down")
+		}
+		for _, p := range m.proxies {
+			errs = append(errs, p.Close())
+		}
+		m.proxies, m.via = nil, nil
+		addresses, err := freeAddresses(3)
+		if err != nil {
+			return err
+		}
+		m.http, m.peer, m.gossip = addresses[0], addresses[1], addresses[2]
+	}
+	return errors.Join(append(errs, w.connectAll())...)
+}

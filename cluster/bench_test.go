@@ -88,8 +88,12 @@ func BenchmarkBareRaft(b *testing.B) {
 func startBare(b *testing.B) *raft.Raft {
 	var servers []raft.Server
 	var all []*raft.Raft
+	leads := make(chan bool, 10)
 	for i := range 3 {
 		c := raft.DefaultConfig()
+		if i == 0 { // it alone knows the others, so it is the one that gets elected
+			c.NotifyCh = leads
+		}
 		c.LocalID = raft.ServerID(fmt.Sprint(i))
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout, c.CommitTimeout = 300*time.Millisecond, 300*time.Millisecond, 150*time.Millisecond, 5*time.Millisecond
 		c.BatchApplyCh, c.MaxAppendEntries = true, 64
@@ -112,12 +116,14 @@ func startBare(b *testing.B) *raft.Raft {
 	}
 	require.NoError(b, all[0].BootstrapCluster(raft.Configuration{Servers: servers}).Error())
 	for {
-		for _, r := range all {
-			if r.State() == raft.Leader && r.Barrier(time.Second).Error() == nil {
-				return r
+		select {
+		case won := <-leads:
+			if won && all[0].Barrier(time.Second).Error() == nil {
+				return all[0]
 			}
+		case <-time.After(10 * time.Second):
+			b.Fatal("nobody leads")
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -136,21 +142,17 @@ func (bareFSM) Restore(io.ReadCloser) error         { return nil }
 
 // BenchmarkVisible measures from the answer of a write on the leader until both followers show it, on an idle cluster.
 func BenchmarkVisible(b *testing.B) {
-	nodes := startThree(b)
-	stores := map[*cluster.Node]func() uint64{}
-	for _, n := range nodes {
-		stores[n] = func() uint64 { return n.Status().Applied }
-	}
+	nodes, stores := startThreeStores(b)
+	idle := time.NewTicker(20 * time.Millisecond)
+	defer idle.Stop()
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {
-		time.Sleep(20 * time.Millisecond) // idle
+		<-idle.C
 		start := time.Now()
 		r, err := leaderOf(nodes).Propose(b.Context(), toggle(b, "first", i))
 		require.NoError(b, err)
-		for _, applied := range stores {
-			for applied() < r.Revision {
-				time.Sleep(50 * time.Microsecond)
-			}
+		for _, s := range stores {
+			require.NoError(b, s.Wait(b.Context(), r.Revision))
 		}
 		took = append(took, time.Since(start))
 	}

@@ -47,11 +47,16 @@ func toggle(t testing.TB, key string, i int) *fsm.Proposal {
 
 // startThree starts three nodes over loopback, on disk, and waits for the first write.
 func startThree(t testing.TB) []*cluster.Node {
-	var nodes []*cluster.Node
+	nodes, _ := startThreeStores(t)
+	return nodes
+}
+
+func startThreeStores(t testing.TB) (nodes []*cluster.Node, stores []*fsm.Store) {
 	var join []string
 	for i := range 3 {
+		stores = append(stores, fsm.NewStore())
 		n, err := cluster.Open(t.Context(), cluster.Config{
-			Store: fsm.NewStore(), Logger: logger(), NodeName: fmt.Sprint("n", i+1), DataDir: t.TempDir(),
+			Store: stores[i], Logger: logger(), NodeName: fmt.Sprint("n", i+1), DataDir: t.TempDir(),
 			PeerAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", BootstrapExpect: 3, Join: join,
 		})
 		require.NoError(t, err)
@@ -62,7 +67,7 @@ func startThree(t testing.TB) []*cluster.Node {
 	for start := time.Now(); ; {
 		_, err := nodes[0].Propose(t.Context(), put(t, "first"))
 		if err == nil {
-			return nodes
+			return nodes, stores
 		}
 		require.Less(t, time.Since(start), 30*time.Second, "no first write: %v", err)
 	}

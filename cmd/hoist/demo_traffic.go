@@ -23,6 +23,7 @@ type traffic struct {
 	client   *http.Client
 	rate     int
 	workers  int
+	patience time.Duration // evaluationDeadline
 
 	done     atomic.Int64 // evaluations that got an answer or failed
 	failed   atomic.Int64
@@ -35,7 +36,7 @@ type traffic struct {
 
 func newTraffic(children []*child, rate int) *traffic {
 	return &traffic{
-		children: children, rate: rate, workers: min(32, max(1, rate/20)), perNode: make([]atomic.Int64, len(children)),
+		children: children, rate: rate, workers: min(32, max(1, rate/20)), patience: evaluationDeadline, perNode: make([]atomic.Int64, len(children)),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
 			MaxIdleConnsPerHost: 64,
@@ -100,15 +101,19 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 // ask gets one answer, from the next node when one cannot be reached. The evaluation fails when no node has answered
 // within the deadline.
 func (t *traffic) ask(ctx context.Context, q question, turn int) {
-	limited, cancel := context.WithTimeout(ctx, evaluationDeadline)
+	limited, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()
 	var err error
 	for attempt := 0; limited.Err() == nil; attempt++ {
 		index := (turn + attempt) % len(t.children)
-		if err = t.askNode(limited, index, q); err == nil {
+		wrong := t.askNode(limited, index, q)
+		if wrong == nil {
 			t.done.Add(1)
 			t.perNode[index].Add(1)
 			return
+		}
+		if err == nil || limited.Err() == nil { // that the time was up says less than what was answered before
+			err = wrong
 		}
 		if attempt >= len(t.children)-1 && !sleepUntil(limited, time.Now().Add(10*time.Millisecond)) {
 			break

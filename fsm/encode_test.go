@@ -30,6 +30,12 @@ func TestCommandsSurviveEncoding(t *testing.T) {
 		fsm.Stage{Scope: dev, Change: "c", Part: 2, Fragment: []byte{1, 2, 3}, Last: true},
 		fsm.Stage{Scope: dev, Change: "c", Commands: []fsm.Command{fsm.Unkill{Scope: dev, Key: "a"}}},
 		fsm.Commit{Scope: dev, Change: "c", Parts: 3, Hash: "ab"},
+		fsm.SetPolicy{Scope: dev, Policy: fsm.Policy{RequiredApprovals: ptr(2), AllowFrom: &[]string{"qa"}, Protected: ptr(true)}, Reset: true},
+		fsm.OrderEnvironments{Tenant: "t", Environments: []string{"b", "a"}},
+		fsm.OpenChange{Scope: dev, Title: "t", Since: 7, Commands: []fsm.Command{fsm.Unkill{Scope: dev, Key: "a"}}},
+		fsm.EditChange{Scope: dev, ID: "c", Commands: []fsm.Command{fsm.Unkill{Scope: dev, Key: "a"}}},
+		fsm.OpenPromotion{Scope: dev, Source: "qa", Type: fsm.PromotionPattern, KeyPatterns: []string{"a*"}, Notes: "n"},
+		fsm.MoveChange{Scope: dev, ID: "c", Move: fsm.ChangeMoveSchedule, Hash: "ab", At: 9, Zone: "UTC", Force: true},
 	} {
 		back, err := fsm.DecodeCommand(n.encode(c))
 		require.NoError(t, err)

@@ -76,7 +76,7 @@ func (m *changeMove) look(p *passage) {
 		return (&changeMove{d: t, cmd: m.cmd, old: m.old, c: &c}).execute()
 	})
 	if e := (*Error)(nil); errors.As(err, &e) {
-		p.find(SeverityError, codeOf(e), "", "", "%s", causeOf(e))
+		p.find(SeverityError, codeOf(e), "", "", "%s: %s", e.Target, causeOf(e))
 	} else if err != nil {
 		p.find(SeverityError, "refused", "", "", "%v", err)
 	}

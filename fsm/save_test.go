@@ -130,6 +130,7 @@ func sampleLog(t *testing.T) *node {
 	n.start(heard)
 	r, _ := n.store.State().Receiver("releases")
 	n.settle(fsm.Settled{To: "releases", Through: r.Waiting()[0].Seq}, fsm.Settled{To: "alerts", Why: "sample"})
+	sampleChanges(n)
 	return n
 }
 

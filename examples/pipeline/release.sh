@@ -4,7 +4,7 @@
 set -u
 record=$(hoist rollout start -f "$1" --wait --timeout "${TIMEOUT:-2h}")
 code=$?
-echo "$record"          # what happened, for the archive of the build
+printf '%s\n' "$record"   # what happened, for the archive of the build
 case $code in
   0)  echo "released" >&2 ;;
   6)  echo "the canary failed and was taken back" >&2 ;;

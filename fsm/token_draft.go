@@ -48,11 +48,16 @@ func (d *draft) createToken(c CreateToken) error {
 
 // roomForToken drops the oldest token that ended when the tenant has as many as it may.
 func (d *draft) roomForToken(c CreateToken) error {
-	list := d.state.Tokens(c.Tenant)
-	if len(list) < maxTokens {
+	count := 0
+	d.state.EachToken(func(t *Token) {
+		if t.Tenant == c.Tenant {
+			count++
+		}
+	})
+	if count < maxTokens {
 		return nil
 	}
-	for _, t := range slices.Backward(list) {
+	for _, t := range slices.Backward(d.state.Tokens(c.Tenant)) {
 		if t.Ended(d.state.now) {
 			d.state.dropToken(t)
 			return nil

@@ -135,10 +135,10 @@ func (p *plainStream) WriteHeader(status int) {
 
 // lastWords is a response whose writing cannot fail: nobody is left to tell, and Connect's writer of errors, which has no
 // context, panics when it is told.
-type lastWords struct{ *plainStream }
+type lastWords struct{ http.ResponseWriter }
 
 func (l lastWords) Write(b []byte) (int, error) {
-	_, _ = l.plainStream.Write(b)
+	_, _ = l.ResponseWriter.Write(b)
 	return len(b), nil
 }
 

@@ -160,3 +160,15 @@ func TestPromotionsWantTheirTenantNamed(t *testing.T) {
 	requireCode(t, do(t, "GET", web.URL+promotions, "", append(bearer(ann), "X-Tenant-ID", "acme")...), 404, "NOT_FOUND")
 	require.Equal(t, 200, do(t, "GET", web.URL+promotions, "", append(bearer(ann), "X-Tenant-ID", "default")...).status)
 }
+
+// Who has no token that counts is turned away before anything that was sent is read, whatever it is.
+func TestNobodyWithoutATokenIsListenedTo(t *testing.T) {
+	web, _ := serve(t, golden(t), guarded)
+	for _, path := range []string{"/hoist.v1.ManifestService/Apply", "/hoist.v1.SyncService/Follow", configsImport} {
+		a := do(t, "POST", web.URL+path, "{ this is no JSON", "Content-Type", "application/json")
+		require.Equal(t, http.StatusUnauthorized, a.status, path)
+		require.Equal(t, "Bearer", a.header.Get("WWW-Authenticate"), path)
+	}
+}
+
+const configsImport = "/api/v1/config/configs/import"

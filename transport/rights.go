@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -155,13 +156,33 @@ func (d *routeTable) service(path string, h http.Handler) {
 		procedure := path + string(service.Methods().Get(i).Name())
 		d.record(procedure, procedures[procedure])
 	}
-	d.mux.Handle(path, h)
+	d.mux.Handle(path, d.server.admitted(h))
 }
 
 // procedure mounts a handler of its own for one procedure of a service.
 func (d *routeTable) procedure(procedure string, h http.Handler) {
 	d.record(procedure, procedures[procedure])
-	d.mux.Handle(procedure, h)
+	d.mux.Handle(procedure, d.server.admitted(h))
+}
+
+// admitted turns away who has no token that counts before a byte of the body is read. What the token may is asked when
+// the request is there.
+func (s *Server) admitted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := fsm.PermissionOf(procedures[r.URL.Path].verb)
+		if _, err := s.callerOf(r.Header); err != nil && p.Reach != fsm.ReachOpen {
+			s.denied(caller{}, r.URL.Path, err)
+			failed := s.connectError(err)
+			s.meters.requests.WithLabelValues(r.URL.Path, failed.Code().String()).Inc()
+			if answer := connect.NewErrorWriter(); answer.IsSupported(r) {
+				_ = answer.Write(lastWords{w}, r, failed) // the client may be gone
+				return
+			}
+			s.writeProblem(w, r, asError(err))
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // open mounts what needs no token.

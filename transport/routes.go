@@ -112,7 +112,7 @@ func (s *Server) recovered(_ context.Context, spec connect.Spec, _ http.Header, 
 func (s *Server) notHere(w http.ResponseWriter, r *http.Request) {
 	err := &fsm.Error{Kind: KindUnimplemented, Detail: "this is an edge: it evaluates and streams; manage flags at a server"}
 	if answer := connect.NewErrorWriter(); strings.HasPrefix(r.URL.Path, "/hoist.v1.") && answer.IsSupported(r) {
-		answer.Write(w, r, s.connectError(err)) //nolint:errcheck // the client is gone
+		_ = answer.Write(lastWords{w}, r, s.connectError(err)) // the client may be gone
 		return
 	}
 	s.writeProblem(w, r, err)

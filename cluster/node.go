@@ -245,19 +245,28 @@ func (n *Node) spawn(f func()) bool {
 	return true
 }
 
-// keepProgress writes down once a second how far the log is applied, and what the state says of the cluster.
+// keepProgress writes down how far the log is applied, and what the state says of the cluster: at once when it has been
+// quiet, so that a kill switch thrown into the quiet survives a crash that follows it, and else once a second.
 func (n *Node) keepProgress() {
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
+	var news <-chan struct{} // nil after a write, so that the next one waits for the tick
 	for {
+		var err error
 		select {
 		case <-tick.C:
-			if err := errors.Join(n.saveProgress(), n.learnNow(), n.stores.mark.err()); err != nil {
-				n.log.Warn("the node's small files could not be written", "error", err)
-			}
 			n.checkStray()
+			err = errors.Join(n.learnNow(), n.stores.mark.err())
+		case <-news:
 		case <-n.ctx.Done():
 			return
+		}
+		changed, before := n.cfg.Store.Changed(), n.saved
+		if err = errors.Join(err, n.saveProgress()); err != nil {
+			n.log.Warn("the node's small files could not be written", "error", err)
+		}
+		if news = nil; n.saved == before {
+			news = changed
 		}
 	}
 }

@@ -245,3 +245,25 @@ func TestALeaderWhoseWallClockJumpsKeepsItsTime(t *testing.T) {
 		require.InDelta(t, time.Now().UnixMilli(), leader.State().Now(), 100, "an hour off, the median of the members is believed")
 	})
 }
+
+func TestAKillSwitchThrownIntoTheQuietSurvivesACrashOfAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.Start(t, clustertest.Options{})
+		leader := c.WaitLeader()
+		_, err := leader.Node().Propose(t.Context(), put(t, "a"))
+		require.NoError(t, err)
+		time.Sleep(5*time.Second + 300*time.Millisecond)
+		receipt, err := leader.Node().Propose(t.Context(), proposal(t, fsm.Kill{Scope: dev, Key: "a"}))
+		require.NoError(t, err)
+		c.WaitQuiet()
+		time.Sleep(20 * time.Millisecond)
+		for _, m := range c.Members() {
+			c.Crash(m)
+		}
+		for _, m := range c.Members() {
+			c.Restart(m)
+			require.GreaterOrEqual(t, m.State().Index(), receipt.Revision, "%s serves what it served, before anybody leads", m.Name)
+			c.Crash(m)
+		}
+	})
+}

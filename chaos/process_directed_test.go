@@ -119,7 +119,7 @@ func traced(t *testing.T, pid int) bool {
 
 func TestALeaderWhoseDiskHangsOrFailsIsReplacedWithinThreeSeconds(t *testing.T) {
 	path := binary(t)
-	for name, inject := range map[string]string{"it hangs": "delay_enter=30000000", "it fails": "error=EIO"} {
+	for name, inject := range map[string]string{"it hangs": "delay_enter=8000000", "it fails": "error=EIO"} {
 		t.Run(name, func(t *testing.T) {
 			h := chaos.NewHistory(time.Now())
 			w := processes(t, h, chaos.ProcessConfig{Binary: path})

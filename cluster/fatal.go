@@ -30,6 +30,7 @@ func (n *Node) Fatal() <-chan error { return n.fatal }
 
 // fail records the first reason to end.
 func (n *Node) fail(err error) {
+	n.dying.Store(true)
 	select {
 	case n.fatal <- err:
 		n.log.Error("the node cannot go on", "error", err)

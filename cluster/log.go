@@ -31,6 +31,7 @@ type logStore struct {
 	fail     func(error) // ends the process
 	isolate  func()      // closes the transport: a node with a hung disk must not stay a leader
 	makeRoom func() bool // the disk is full; true: it is worth another try
+	end      func()      // ends the calling goroutine: raft would panic with the error of a term; nil: it gets the error
 	absent   func()      // raft waits for the disk with a term or a vote: this node leads no more
 
 	mu       sync.RWMutex
@@ -74,6 +75,19 @@ func (s *logStore) write(op string, do func() error) error {
 	if err != nil {
 		s.failed(op, err)
 	}
+	return err
+}
+
+// writeTerm is write for a term or a vote. Raft panics when a term cannot be written, so an error never gets there: the
+// process ends in order, and raft's goroutine with it.
+func (s *logStore) writeTerm(do func() error) error {
+	err := s.write(opSet, do)
+	if err == nil || s.end == nil || errors.Is(err, errStoreClosed) {
+		return err
+	}
+	s.fail(&ExitError{Code: ExitDisk, Detail: fmt.Sprintf("a term or a vote cannot be written (%v); check the disk of the data directory, then start again", err)})
+	s.isolate()
+	s.end()
 	return err
 }
 
@@ -166,11 +180,11 @@ func (s *logStore) DeleteRange(low, high uint64) error {
 }
 
 func (s *logStore) Set(key, value []byte) error {
-	return s.write(opSet, func() error { return s.stable.Set(key, value) })
+	return s.writeTerm(func() error { return s.stable.Set(key, value) })
 }
 
 func (s *logStore) SetUint64(key []byte, value uint64) error {
-	return s.write(opSet, func() error { return s.stable.SetUint64(key, value) })
+	return s.writeTerm(func() error { return s.stable.SetUint64(key, value) })
 }
 
 func (s *logStore) Get(key []byte) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,6 +78,7 @@ type Node struct {
 	wg        sync.WaitGroup
 	spawning  sync.Mutex
 	closing   atomic.Bool
+	dying     atomic.Bool // a reason to end was given: nothing is handed over any more
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -180,7 +182,7 @@ func (n *Node) openStores() (err error) {
 	}
 	n.identity.Store(&id)
 	n.disk = &logStore{LogStore: n.stores.Log, stable: n.stores.Stable, duration: n.metrics.fsync, fail: n.fail, isolate: n.isolate,
-		makeRoom: n.outOfSpace, absent: func() { n.lead.Store(nil); n.changed.raise() }}
+		makeRoom: n.outOfSpace, absent: func() { n.lead.Store(nil); n.changed.raise() }, end: runtime.Goexit}
 	n.logs, err = raft.NewLogCache(512, n.disk)
 	return err
 }
@@ -290,6 +292,7 @@ func (n *Node) clusterID() string {
 const (
 	drainFor = 5 * time.Second
 	closeFor = 15 * time.Second
+	dieFor   = 2 * time.Second // for a node that cannot go on: its supervisor waits to start it again
 )
 
 // Close stops gracefully: it accepts no more writes, hands leadership on, lets what is in flight finish (5 s at most)
@@ -300,12 +303,16 @@ func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		done := make(chan error, 1)
 		go func() { done <- n.close() }()
-		limit := time.NewTimer(closeFor)
+		patience := closeFor
+		if n.dying.Load() {
+			patience = dieFor
+		}
+		limit := time.NewTimer(patience)
 		defer limit.Stop()
 		select {
 		case n.closeErr = <-done:
 		case <-limit.C:
-			n.closeErr = fmt.Errorf("close: not done after %s; does the disk hang?", closeFor)
+			n.closeErr = fmt.Errorf("close: not done after %s; does the disk hang?", patience)
 		}
 	})
 	return n.closeErr
@@ -317,7 +324,7 @@ func (n *Node) close() error {
 	n.restarting.Unlock()
 	n.changed.raise()
 	var errs []error
-	if n.raft() != nil {
+	if n.raft() != nil && !n.dying.Load() {
 		n.handOn()
 		n.drain()
 	}

@@ -146,6 +146,30 @@ func TestTheFirstTokenOverTheDoor(t *testing.T) {
 	require.Equal(t, "AUTH_TOKEN", client.Info(err).GetCode())
 }
 
+// What is left to the law is left to it for people; the token in a browser gets no further than the door.
+func TestProgramsDoNotKnockWherePeopleDo(t *testing.T) {
+	n := golden(t)
+	web, server := serve(t, n, guarded)
+	cli, srv := n.token(t, "cli", clientGrant()), n.token(t, "srv", serverGrant())
+	for pattern := range server.Asked() {
+		method, path, plain := strings.Cut(pattern, " ")
+		if !plain || !server.ByLaw(pattern) {
+			continue
+		}
+		path = strings.NewReplacer("{key}", "banner", "{id}", "some", "{move}", "approve", "{$}", "").Replace(path)
+		for _, token := range []string{cli, srv} {
+			a := do(t, method, web.URL+path+"?source=dev&target=staging", "{}", append(bearer(token), "X-Tenant-ID", "default")...)
+			require.Equal(t, http.StatusForbidden, a.status, "%s: %s", pattern, a.body)
+		}
+	}
+	calls, err := client.OpenServices(client.ServicesConfig{Address: web.URL, Token: cli})
+	require.NoError(t, err)
+	_, err = calls.Tokens.Revoke(t.Context(), &hoistv1.RevokeTokenRequest{Id: tokenID("srv")})
+	require.Equal(t, connect.CodePermissionDenied, connect.CodeOf(err))
+	_, err = calls.Tokens.Revoke(t.Context(), &hoistv1.RevokeTokenRequest{Id: tokenID("cli")})
+	require.NoError(t, err, "but any token may end itself")
+}
+
 // S1-02: promotions ask for the tenant by name, with and without tokens.
 func TestPromotionsWantTheirTenantNamed(t *testing.T) {
 	n := golden(t)

@@ -23,7 +23,7 @@ import (
 // state of that entry, for what the write really does.
 type right struct {
 	verb string
-	// byLaw leaves all but the tenant to fsm.Apply, or to the procedure itself: it depends on the body.
+	// byLaw leaves all but tenant and kind of the token to fsm.Apply, or to the procedure itself: it depends on the body.
 	byLaw bool
 	// tenant refuses requests without X-Tenant-ID (VAL_TENANT_REQUIRED).
 	tenant bool
@@ -245,8 +245,19 @@ func (c caller) may(asks right, environment string) error {
 	scope := c.scope(environment)
 	err := c.pass.token.Allows(asks.verb, fsm.Target{Tenant: scope.Tenant, Environment: scope.Environment})
 	var refused *fsm.Error
-	if asks.byLaw && errors.As(err, &refused) && refused.Kind == fsm.KindDenied {
+	if asks.byLaw && errors.As(err, &refused) && refused.Kind == fsm.KindDenied && c.mayKnock(asks.verb) {
 		return nil
 	}
 	return err
+}
+
+// mayKnock tells whether the judgement of such a token is left to the law at all: the tokens of people, those of kinds that
+// the verb is for, and any that ends itself. A browser's or a backend's token gets no further.
+func (c caller) mayKnock(verb string) bool {
+	p, _ := fsm.PermissionOf(verb)
+	switch c.pass.token.Kind {
+	case fsm.TokenAdmin, fsm.TokenBreakGlass:
+		return true
+	}
+	return verb == fsm.RevokeToken{}.Verb() || slices.Contains(p.Also, c.pass.token.Kind)
 }

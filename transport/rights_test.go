@@ -118,7 +118,9 @@ func TestWhoGetsPastTheDoor(t *testing.T) {
 	}
 }
 
-func streams(m protoreflect.MethodDescriptor) bool { return m.IsStreamingServer() || m.IsStreamingClient() }
+func streams(m protoreflect.MethodDescriptor) bool {
+	return m.IsStreamingServer() || m.IsStreamingClient()
+}
 
 // Streams are refused before their first message, with an answer of status 200 whose end says why.
 func TestWhoDoesNotGetAStream(t *testing.T) {

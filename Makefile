@@ -17,7 +17,7 @@ DURATION ?= 2m
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: sim sim-bugs help build install demo chaos test race conformance fuzz bench lint fmt vet generate checkgenerate report clean
+.PHONY: sim sim-bugs help build install demo chaos test race conformance fuzz bench benchdocs lint fmt vet generate checkgenerate report clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: build ## Run the benchmarks (BENCH=pattern, PKG=./folder), then the serve
 	$(BIN) bench fanout
 	cd bench && $(GO) test -bench '$(BENCH)' -benchmem
 	$(BIN) bench apply
+
+benchdocs: build ## Measure and write the tables of docs/benchmarks.md (ONLY=evaluators,ofrep,… for some of them)
+	cd bench && $(GO) run ./tables -hoist ../$(BIN) -doc ../docs/benchmarks.md -only '$(ONLY)'
 
 lint: ## Run the linters of .golangci.yml (downloads them the first time)
 	$(TOOL) golangci-lint run ./...

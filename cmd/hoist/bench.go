@@ -58,7 +58,7 @@ func (a *app) showMeasured(all []measured) error {
 	}
 	v := view{header: []string{"WHAT", "CLIENTS", "PER SECOND", "LOWEST", "HIGHEST", "P50 MS", "P99 MS", "OF BASELINE", "P99 OF BASELINE"}}
 	for _, m := range all {
-		ratio, tail := "", ""
+		ratio, tail := "-", "-"
 		if m.Ratio > 0 {
 			ratio, tail = fmt.Sprintf("%.2f", m.Ratio), fmt.Sprintf("%.2f", m.P99Ratio)
 		}

@@ -111,7 +111,7 @@ func (a *app) showFanned(all []fanned) error {
 	}
 	v := view{header: []string{"SUBSCRIBERS", "FLAGS", "P50 MS", "P99 MS", "LAST P50 MS", "LAST P99 MS", "CPU µS EACH", "KIB EACH"}}
 	for _, m := range all {
-		cost := []string{"", ""} // of a few, it drowns in what else the server does
+		cost := []string{"-", "-"} // of a few, it drowns in what else the server does
 		if m.Subscribers >= 100 {
 			cost = []string{fmt.Sprintf("%.1f", m.CPU), fmt.Sprintf("%.1f", m.Memory)}
 		}

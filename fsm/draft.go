@@ -234,6 +234,8 @@ func (d *draft) do(c Command) error {
 		return d.putSchedule(c)
 	case DropSchedule:
 		return d.dropSchedule(c)
+	case NoteUse:
+		return d.noteUse(c)
 	case SwitchSchedule:
 		return d.switchSchedule(c)
 	case MoveSchedule:

@@ -53,6 +53,7 @@ const (
 	typePutBudget
 	typeBudgetMeasured
 	typeSwitchSchedule
+	typeNoteUse
 )
 
 // errIgnorable is DecodeCommand's answer to an unknown command that may be skipped.
@@ -238,6 +239,8 @@ func numberOf(c Command) uint64 {
 		return typeBudgetMeasured
 	case SwitchSchedule:
 		return typeSwitchSchedule
+	case NoteUse:
+		return typeNoteUse
 	}
 	return numberOfChange(c)
 }
@@ -313,6 +316,8 @@ func decodeLong(number uint64, body []byte) (Command, error) {
 		return decode[PutBudget](body)
 	case typeBudgetMeasured:
 		return decode[BudgetMeasured](body)
+	case typeNoteUse:
+		return decode[NoteUse](body)
 	case typeSwitchSchedule:
 		return decode[SwitchSchedule](body)
 	case typeUnfreeze:

@@ -18,6 +18,7 @@ type Environment struct {
 	flags             *evaluator.Index[*item] // by folded key: keys that differ only in case meet here
 	segments          *evaluator.Index[*item]
 	exposures         *evaluator.Index[[]Exposure]   // by flag key
+	used              *evaluator.Index[int64]        // by flag key: the unix day of its last evaluation by name, see use.go
 	past              *evaluator.Index[[]*standing]  // by flag key, see past.go
 	referrers         *evaluator.Index[*referrerSet] // by node name, see reference.go
 	graves            *evaluator.Index[[]*version]   // histories of deleted items, by node name
@@ -49,6 +50,7 @@ func newEnvironment(tenant, key, name, epoch string, created uint64) *Environmen
 		flags:     &evaluator.Index[*item]{},
 		segments:  &evaluator.Index[*item]{},
 		exposures: &evaluator.Index[[]Exposure]{},
+		used:      &evaluator.Index[int64]{},
 		past:      &evaluator.Index[[]*standing]{},
 		referrers: &evaluator.Index[*referrerSet]{},
 		graves:    &evaluator.Index[[]*version]{},

@@ -61,6 +61,7 @@ const (
 	leafChange      leafKind = 'C'
 	leafSchedule    leafKind = 'S' // a schedule and how far it is
 	leafToken       leafKind = 'k'
+	leafUsed        leafKind = 'u' // the day of a flag's last evaluation
 	leafStanding    leafKind = 'p' // what stood beside a flag from a revision on
 	leafReceiver    leafKind = 'w'
 	leafNotice      leafKind = 'n'

@@ -133,6 +133,8 @@ func (l *loader) take(kind byte, r *reader) error {
 		return l.rollout(r)
 	case recordFreeze:
 		return l.freeze(r)
+	case recordUsed:
+		return l.use(r)
 	case recordPolicy:
 		return l.policy(r)
 	case recordChange:
@@ -171,7 +173,7 @@ func (l *loader) take(kind byte, r *reader) error {
 // ofEnvironment tells which records belong to the environment before them.
 func ofEnvironment(kind byte) bool {
 	switch kind {
-	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordGrave, recordTombstone, recordRollout, recordFreeze, recordBudget, recordPolicy, recordChange:
+	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordGrave, recordTombstone, recordRollout, recordFreeze, recordBudget, recordPolicy, recordChange, recordUsed:
 		return true
 	}
 	return false

@@ -92,6 +92,7 @@ var permissions = map[string]Permission{
 	moveVerb(MoveContinue):    {Reach: ReachSystem},
 	moveVerb(MoveLand):        {Reach: ReachSystem},
 	moveVerb(MoveStall):       {Reach: ReachSystem},
+	verbNoteUse:               {Reach: ReachSystem},
 	verbMeasured:              {Reach: ReachSystem},
 	verbSettleNotices:         {Reach: ReachSystem},
 	verbPutBudget:             {Role: RoleAdmin, Reach: ReachEnvironment},

@@ -45,6 +45,7 @@ const (
 	recordPolicy
 	recordChange
 	recordBudget
+	recordUsed
 )
 
 // writer counts and checksums what it writes; the first error stays.
@@ -187,6 +188,7 @@ func (e *Environment) save(w *writer) {
 		e.savePast(w, r.Key)
 	}
 	e.saveRollouts(w)
+	e.saveUse(w)
 	for _, node := range e.graveOrder {
 		versions, _ := e.graves.Get(node)
 		w.strings(node).versions(versions).end(recordGrave)

@@ -101,6 +101,9 @@ func (w *flusher) definitions() {
 	for _, t := range w.defined {
 		versions := w.grow(t)
 		if t.now == nil {
+			if t.kind == ObjectFlag {
+				w.forgetUse(t.key)
+			}
 			w.bury(nodeName(t.kind, t.key), versions)
 		} else {
 			w.stamp(t, versions)

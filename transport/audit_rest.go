@@ -32,6 +32,7 @@ func (s *Server) mountAudit(d *routeTable) {
 	d.rest("GET "+auditPath+"/user/{id}", fsm.VerbReadAudit, about(func(w *fsm.AuditFilter, c *call) { w.User = c.http.PathValue("id") }))
 	d.rest("GET "+auditPath+"/versions/{key}", fsm.VerbReadConfig, r.auditVersions)
 	d.rest("GET "+auditPath+"/versions/{key}/diff", fsm.VerbReadConfig, r.auditDiff)
+	d.rest("GET "+configPath+"/stale", fsm.VerbReadConfig, r.staleList)
 	d.rest("GET "+auditPath+"/verify", fsm.VerbReadAudit, r.auditVerify)
 }
 
@@ -90,6 +91,19 @@ func auditPage(q url.Values) (before uint64, skip, limit int, err error) {
 		}
 	}
 	return before, skip, limit, nil
+}
+
+// smallNumber reads a number of the query; 0 when it is left out.
+func smallNumber(q url.Values, name string, most int64) (int32, error) {
+	text := q.Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n <= 0 || n > most {
+		return 0, malformedQuery(name, "must be between 1 and "+strconv.FormatInt(most, 10))
+	}
+	return int32(n), nil
 }
 
 func (s rest) auditRows(r *call, set func(*fsm.AuditFilter, *call)) (*reply, error) {

@@ -72,6 +72,9 @@ type Server struct {
 	ofrep     *ofrep
 	logger    *slog.Logger
 
+	useOnce sync.Once
+	endUse  func() // ends the reports of use; nil before the first Serve
+
 	lanes sync.Mutex
 	fast  []*lane.Listener
 }
@@ -186,6 +189,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Serve answers requests that arrive at l until Close. It returns nil after Close, otherwise why it stopped. Evaluations
 // that arrive over plain HTTP/1.1 are served by a lane of their own.
 func (s *Server) Serve(l net.Listener) error {
+	s.keepUse()
 	fast := lane.Listen(l, lane.Config{Handler: s, Prefix: ofrepPrefix + flagsPath, Logger: s.logger})
 	s.lanes.Lock()
 	s.fast = append(s.fast, fast)
@@ -198,6 +202,10 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Close asks every follower to go elsewhere, lets requests in flight finish for at most 5 s, and closes the rest.
 func (s *Server) Close() error {
+	s.useOnce.Do(func() {}) // from here on nothing starts
+	if s.endUse != nil {
+		s.endUse()
+	}
 	s.streams.drain()
 	s.hub.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)

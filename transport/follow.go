@@ -47,8 +47,12 @@ func (s *Server) followTo(ctx context.Context, scope fsm.Scope, r *hoistv1.Follo
 		return s.followError(err, scope)
 	}
 	defer cursor.Close()
+	followed := s.scopes.find(scope)
 	for {
 		frame, err := cursor.Next(ctx)
+		if followed != nil {
+			followed.use.all()
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

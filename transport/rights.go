@@ -43,6 +43,7 @@ var procedures = map[string]right{
 	hoistv1connect.FlagServiceUnkillProcedure:      {verb: fsm.Unkill{}.Verb()},
 	hoistv1connect.FlagServiceDeleteProcedure:      {verb: fsm.DeleteFlag{}.Verb()},
 	hoistv1connect.FlagServiceHistoryProcedure:     {verb: fsm.VerbReadConfig},
+	hoistv1connect.FlagServiceStaleProcedure:       {verb: fsm.VerbReadConfig},
 	hoistv1connect.FlagServiceRestoreProcedure:     {verb: fsm.Restore{}.Verb()},
 
 	hoistv1connect.SegmentServiceListProcedure:    {verb: fsm.VerbReadConfig},

@@ -12,6 +12,7 @@ import (
 
 // place is an environment of a tenant as the evaluating doors see it: its live snapshot, and its counters found once.
 type place struct {
+	use    use
 	scope  fsm.Scope
 	live   *evaluator.Live
 	counts [doors]reasonCounters

@@ -17,7 +17,7 @@ func (a *app) flagCommand() *cobra.Command {
 		a.flagSwitchCommand("enable", "Serve the flag by its rules", true),
 		a.flagSwitchCommand("disable", "Serve the off variant, without looking at rules", false),
 		a.flagKillCommand(), a.flagUnkillCommand(), a.flagArchiveCommand(), a.flagDeleteCommand(),
-		a.flagHistoryCommand(), a.flagRestoreCommand(), a.scheduleCommand(),
+		a.flagHistoryCommand(), a.flagRestoreCommand(), a.flagStaleCommand(), a.scheduleCommand(),
 	)
 }
 

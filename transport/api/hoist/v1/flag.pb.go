@@ -1782,6 +1782,216 @@ func (x *FlagReceipt) GetReceipt() *Receipt {
 	return nil
 }
 
+type StaleRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// For how long nothing must have changed, or asked; default 30.
+	Days          int32        `protobuf:"varint,2,opt,name=days,proto3" json:"days,omitempty"`
+	Read          *ReadOptions `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaleRequest) Reset() {
+	*x = StaleRequest{}
+	mi := &file_hoist_v1_flag_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaleRequest) ProtoMessage() {}
+
+func (x *StaleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_flag_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaleRequest.ProtoReflect.Descriptor instead.
+func (*StaleRequest) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *StaleRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *StaleRequest) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *StaleRequest) GetRead() *ReadOptions {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type StaleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Oldest first.
+	Flags []*StaleFlag `protobuf:"bytes,1,rep,name=flags,proto3" json:"flags,omitempty"`
+	// The environment is also read as a whole (followers, bulk requests), which names no flag: then nobody is told which flags
+	// are not evaluated.
+	ReadWhole     bool      `protobuf:"varint,2,opt,name=read_whole,json=readWhole,proto3" json:"read_whole,omitempty"`
+	Position      *Position `protobuf:"bytes,15,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaleResponse) Reset() {
+	*x = StaleResponse{}
+	mi := &file_hoist_v1_flag_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaleResponse) ProtoMessage() {}
+
+func (x *StaleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_flag_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaleResponse.ProtoReflect.Descriptor instead.
+func (*StaleResponse) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *StaleResponse) GetFlags() []*StaleFlag {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *StaleResponse) GetReadWhole() bool {
+	if x != nil {
+		return x.ReadWhole
+	}
+	return false
+}
+
+func (x *StaleResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// StaleFlag is a flag that may be taken away, and why.
+type StaleFlag struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Key     string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Owner   string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Reasons []string               `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// Since when the oldest reason holds.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Expires       string                 `protobuf:"bytes,5,opt,name=expires,proto3" json:"expires,omitempty"`
+	Temporary     bool                   `protobuf:"varint,6,opt,name=temporary,proto3" json:"temporary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaleFlag) Reset() {
+	*x = StaleFlag{}
+	mi := &file_hoist_v1_flag_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaleFlag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaleFlag) ProtoMessage() {}
+
+func (x *StaleFlag) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_flag_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaleFlag.ProtoReflect.Descriptor instead.
+func (*StaleFlag) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *StaleFlag) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *StaleFlag) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *StaleFlag) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *StaleFlag) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *StaleFlag) GetExpires() string {
+	if x != nil {
+		return x.Expires
+	}
+	return ""
+}
+
+func (x *StaleFlag) GetTemporary() bool {
+	if x != nil {
+		return x.Temporary
+	}
+	return false
+}
+
 type HistoryRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -1797,7 +2007,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_hoist_v1_flag_proto_msgTypes[23]
+	mi := &file_hoist_v1_flag_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +2019,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_flag_proto_msgTypes[23]
+	mi := &file_hoist_v1_flag_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +2032,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{23}
+	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HistoryRequest) GetEnvironment() string {
@@ -1870,7 +2080,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_hoist_v1_flag_proto_msgTypes[24]
+	mi := &file_hoist_v1_flag_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2092,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_flag_proto_msgTypes[24]
+	mi := &file_hoist_v1_flag_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2105,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{24}
+	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HistoryResponse) GetVersions() []*Version {
@@ -1925,7 +2135,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_hoist_v1_flag_proto_msgTypes[25]
+	mi := &file_hoist_v1_flag_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2147,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_flag_proto_msgTypes[25]
+	mi := &file_hoist_v1_flag_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2160,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{25}
+	return file_hoist_v1_flag_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RestoreRequest) GetEnvironment() string {
@@ -2134,7 +2344,23 @@ const file_hoist_v1_flag_proto_rawDesc = "" +
 	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"e\n" +
 	"\vFlagReceipt\x12)\n" +
 	"\x05state\x18\x01 \x01(\v2\x13.hoist.v1.FlagStateR\x05state\x12+\n" +
-	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"\x9d\x01\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt\"o\n" +
+	"\fStaleRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x12\n" +
+	"\x04days\x18\x02 \x01(\x05R\x04days\x12)\n" +
+	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"\x89\x01\n" +
+	"\rStaleResponse\x12)\n" +
+	"\x05flags\x18\x01 \x03(\v2\x13.hoist.v1.StaleFlagR\x05flags\x12\x1d\n" +
+	"\n" +
+	"read_whole\x18\x02 \x01(\bR\treadWhole\x12.\n" +
+	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\xb7\x01\n" +
+	"\tStaleFlag\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x18\n" +
+	"\areasons\x18\x03 \x03(\tR\areasons\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\aexpires\x18\x05 \x01(\tR\aexpires\x12\x1c\n" +
+	"\ttemporary\x18\x06 \x01(\bR\ttemporary\"\x9d\x01\n" +
 	"\x0eHistoryRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
@@ -2148,8 +2374,9 @@ const file_hoist_v1_flag_proto_rawDesc = "" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12,\n" +
-	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write2\xf2\x04\n" +
-	"\vFlagService\x12?\n" +
+	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write2\xac\x05\n" +
+	"\vFlagService\x128\n" +
+	"\x05Stale\x12\x16.hoist.v1.StaleRequest\x1a\x17.hoist.v1.StaleResponse\x12?\n" +
 	"\x04List\x12\x1a.hoist.v1.ListFlagsRequest\x1a\x1b.hoist.v1.ListFlagsResponse\x12:\n" +
 	"\x03Get\x12\x18.hoist.v1.GetFlagRequest\x1a\x19.hoist.v1.GetFlagResponse\x126\n" +
 	"\x03Put\x12\x18.hoist.v1.PutFlagRequest\x1a\x15.hoist.v1.FlagReceipt\x12@\n" +
@@ -2174,7 +2401,7 @@ func file_hoist_v1_flag_proto_rawDescGZIP() []byte {
 	return file_hoist_v1_flag_proto_rawDescData
 }
 
-var file_hoist_v1_flag_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_hoist_v1_flag_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_hoist_v1_flag_proto_goTypes = []any{
 	(*Flag)(nil),                  // 0: hoist.v1.Flag
 	(*Variant)(nil),               // 1: hoist.v1.Variant
@@ -2199,88 +2426,97 @@ var file_hoist_v1_flag_proto_goTypes = []any{
 	(*UnkillRequest)(nil),         // 20: hoist.v1.UnkillRequest
 	(*DeleteFlagRequest)(nil),     // 21: hoist.v1.DeleteFlagRequest
 	(*FlagReceipt)(nil),           // 22: hoist.v1.FlagReceipt
-	(*HistoryRequest)(nil),        // 23: hoist.v1.HistoryRequest
-	(*HistoryResponse)(nil),       // 24: hoist.v1.HistoryResponse
-	(*RestoreRequest)(nil),        // 25: hoist.v1.RestoreRequest
-	nil,                           // 26: hoist.v1.Flag.AnnotationsEntry
-	nil,                           // 27: hoist.v1.Flag.MetadataEntry
-	(*structpb.Value)(nil),        // 28: google.protobuf.Value
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*Problem)(nil),               // 30: hoist.v1.Problem
-	(*Actor)(nil),                 // 31: hoist.v1.Actor
-	(*ReadOptions)(nil),           // 32: hoist.v1.ReadOptions
-	(*Position)(nil),              // 33: hoist.v1.Position
-	(*WriteOptions)(nil),          // 34: hoist.v1.WriteOptions
-	(*Receipt)(nil),               // 35: hoist.v1.Receipt
+	(*StaleRequest)(nil),          // 23: hoist.v1.StaleRequest
+	(*StaleResponse)(nil),         // 24: hoist.v1.StaleResponse
+	(*StaleFlag)(nil),             // 25: hoist.v1.StaleFlag
+	(*HistoryRequest)(nil),        // 26: hoist.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 27: hoist.v1.HistoryResponse
+	(*RestoreRequest)(nil),        // 28: hoist.v1.RestoreRequest
+	nil,                           // 29: hoist.v1.Flag.AnnotationsEntry
+	nil,                           // 30: hoist.v1.Flag.MetadataEntry
+	(*structpb.Value)(nil),        // 31: google.protobuf.Value
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*Problem)(nil),               // 33: hoist.v1.Problem
+	(*Actor)(nil),                 // 34: hoist.v1.Actor
+	(*ReadOptions)(nil),           // 35: hoist.v1.ReadOptions
+	(*Position)(nil),              // 36: hoist.v1.Position
+	(*WriteOptions)(nil),          // 37: hoist.v1.WriteOptions
+	(*Receipt)(nil),               // 38: hoist.v1.Receipt
 }
 var file_hoist_v1_flag_proto_depIdxs = []int32{
-	26, // 0: hoist.v1.Flag.annotations:type_name -> hoist.v1.Flag.AnnotationsEntry
-	27, // 1: hoist.v1.Flag.metadata:type_name -> hoist.v1.Flag.MetadataEntry
-	28, // 2: hoist.v1.Flag.value:type_name -> google.protobuf.Value
+	29, // 0: hoist.v1.Flag.annotations:type_name -> hoist.v1.Flag.AnnotationsEntry
+	30, // 1: hoist.v1.Flag.metadata:type_name -> hoist.v1.Flag.MetadataEntry
+	31, // 2: hoist.v1.Flag.value:type_name -> google.protobuf.Value
 	1,  // 3: hoist.v1.Flag.variants:type_name -> hoist.v1.Variant
 	2,  // 4: hoist.v1.Flag.prerequisites:type_name -> hoist.v1.Prerequisite
 	3,  // 5: hoist.v1.Flag.rules:type_name -> hoist.v1.Rule
 	4,  // 6: hoist.v1.Flag.default:type_name -> hoist.v1.Serve
-	28, // 7: hoist.v1.Variant.value:type_name -> google.protobuf.Value
+	31, // 7: hoist.v1.Variant.value:type_name -> google.protobuf.Value
 	8,  // 8: hoist.v1.Rule.if:type_name -> hoist.v1.Clause
 	4,  // 9: hoist.v1.Rule.then:type_name -> hoist.v1.Serve
 	5,  // 10: hoist.v1.Serve.split:type_name -> hoist.v1.Split
 	6,  // 11: hoist.v1.Split.weights:type_name -> hoist.v1.Weight
 	7,  // 12: hoist.v1.Split.ranges:type_name -> hoist.v1.Range
-	28, // 13: hoist.v1.Clause.values:type_name -> google.protobuf.Value
+	31, // 13: hoist.v1.Clause.values:type_name -> google.protobuf.Value
 	0,  // 14: hoist.v1.FlagState.flag:type_name -> hoist.v1.Flag
-	29, // 15: hoist.v1.FlagState.updated_at:type_name -> google.protobuf.Timestamp
+	32, // 15: hoist.v1.FlagState.updated_at:type_name -> google.protobuf.Timestamp
 	10, // 16: hoist.v1.FlagState.exposures:type_name -> hoist.v1.Exposure
-	30, // 17: hoist.v1.FlagState.findings:type_name -> hoist.v1.Problem
-	29, // 18: hoist.v1.Exposure.at:type_name -> google.protobuf.Timestamp
-	31, // 19: hoist.v1.Exposure.by:type_name -> hoist.v1.Actor
-	29, // 20: hoist.v1.Version.at:type_name -> google.protobuf.Timestamp
-	31, // 21: hoist.v1.Version.actor:type_name -> hoist.v1.Actor
-	32, // 22: hoist.v1.ListFlagsRequest.read:type_name -> hoist.v1.ReadOptions
+	33, // 17: hoist.v1.FlagState.findings:type_name -> hoist.v1.Problem
+	32, // 18: hoist.v1.Exposure.at:type_name -> google.protobuf.Timestamp
+	34, // 19: hoist.v1.Exposure.by:type_name -> hoist.v1.Actor
+	32, // 20: hoist.v1.Version.at:type_name -> google.protobuf.Timestamp
+	34, // 21: hoist.v1.Version.actor:type_name -> hoist.v1.Actor
+	35, // 22: hoist.v1.ListFlagsRequest.read:type_name -> hoist.v1.ReadOptions
 	9,  // 23: hoist.v1.ListFlagsResponse.flags:type_name -> hoist.v1.FlagState
-	33, // 24: hoist.v1.ListFlagsResponse.position:type_name -> hoist.v1.Position
-	32, // 25: hoist.v1.GetFlagRequest.read:type_name -> hoist.v1.ReadOptions
+	36, // 24: hoist.v1.ListFlagsResponse.position:type_name -> hoist.v1.Position
+	35, // 25: hoist.v1.GetFlagRequest.read:type_name -> hoist.v1.ReadOptions
 	9,  // 26: hoist.v1.GetFlagResponse.state:type_name -> hoist.v1.FlagState
-	33, // 27: hoist.v1.GetFlagResponse.position:type_name -> hoist.v1.Position
+	36, // 27: hoist.v1.GetFlagResponse.position:type_name -> hoist.v1.Position
 	0,  // 28: hoist.v1.PutFlagRequest.flag:type_name -> hoist.v1.Flag
-	34, // 29: hoist.v1.PutFlagRequest.write:type_name -> hoist.v1.WriteOptions
-	34, // 30: hoist.v1.SetEnabledRequest.write:type_name -> hoist.v1.WriteOptions
-	34, // 31: hoist.v1.SetArchivedRequest.write:type_name -> hoist.v1.WriteOptions
-	34, // 32: hoist.v1.KillRequest.write:type_name -> hoist.v1.WriteOptions
-	34, // 33: hoist.v1.UnkillRequest.write:type_name -> hoist.v1.WriteOptions
-	34, // 34: hoist.v1.DeleteFlagRequest.write:type_name -> hoist.v1.WriteOptions
+	37, // 29: hoist.v1.PutFlagRequest.write:type_name -> hoist.v1.WriteOptions
+	37, // 30: hoist.v1.SetEnabledRequest.write:type_name -> hoist.v1.WriteOptions
+	37, // 31: hoist.v1.SetArchivedRequest.write:type_name -> hoist.v1.WriteOptions
+	37, // 32: hoist.v1.KillRequest.write:type_name -> hoist.v1.WriteOptions
+	37, // 33: hoist.v1.UnkillRequest.write:type_name -> hoist.v1.WriteOptions
+	37, // 34: hoist.v1.DeleteFlagRequest.write:type_name -> hoist.v1.WriteOptions
 	9,  // 35: hoist.v1.FlagReceipt.state:type_name -> hoist.v1.FlagState
-	35, // 36: hoist.v1.FlagReceipt.receipt:type_name -> hoist.v1.Receipt
-	32, // 37: hoist.v1.HistoryRequest.read:type_name -> hoist.v1.ReadOptions
-	11, // 38: hoist.v1.HistoryResponse.versions:type_name -> hoist.v1.Version
-	33, // 39: hoist.v1.HistoryResponse.position:type_name -> hoist.v1.Position
-	34, // 40: hoist.v1.RestoreRequest.write:type_name -> hoist.v1.WriteOptions
-	28, // 41: hoist.v1.Flag.MetadataEntry.value:type_name -> google.protobuf.Value
-	12, // 42: hoist.v1.FlagService.List:input_type -> hoist.v1.ListFlagsRequest
-	14, // 43: hoist.v1.FlagService.Get:input_type -> hoist.v1.GetFlagRequest
-	16, // 44: hoist.v1.FlagService.Put:input_type -> hoist.v1.PutFlagRequest
-	17, // 45: hoist.v1.FlagService.SetEnabled:input_type -> hoist.v1.SetEnabledRequest
-	18, // 46: hoist.v1.FlagService.SetArchived:input_type -> hoist.v1.SetArchivedRequest
-	19, // 47: hoist.v1.FlagService.Kill:input_type -> hoist.v1.KillRequest
-	20, // 48: hoist.v1.FlagService.Unkill:input_type -> hoist.v1.UnkillRequest
-	21, // 49: hoist.v1.FlagService.Delete:input_type -> hoist.v1.DeleteFlagRequest
-	23, // 50: hoist.v1.FlagService.History:input_type -> hoist.v1.HistoryRequest
-	25, // 51: hoist.v1.FlagService.Restore:input_type -> hoist.v1.RestoreRequest
-	13, // 52: hoist.v1.FlagService.List:output_type -> hoist.v1.ListFlagsResponse
-	15, // 53: hoist.v1.FlagService.Get:output_type -> hoist.v1.GetFlagResponse
-	22, // 54: hoist.v1.FlagService.Put:output_type -> hoist.v1.FlagReceipt
-	22, // 55: hoist.v1.FlagService.SetEnabled:output_type -> hoist.v1.FlagReceipt
-	22, // 56: hoist.v1.FlagService.SetArchived:output_type -> hoist.v1.FlagReceipt
-	22, // 57: hoist.v1.FlagService.Kill:output_type -> hoist.v1.FlagReceipt
-	22, // 58: hoist.v1.FlagService.Unkill:output_type -> hoist.v1.FlagReceipt
-	22, // 59: hoist.v1.FlagService.Delete:output_type -> hoist.v1.FlagReceipt
-	24, // 60: hoist.v1.FlagService.History:output_type -> hoist.v1.HistoryResponse
-	22, // 61: hoist.v1.FlagService.Restore:output_type -> hoist.v1.FlagReceipt
-	52, // [52:62] is the sub-list for method output_type
-	42, // [42:52] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	38, // 36: hoist.v1.FlagReceipt.receipt:type_name -> hoist.v1.Receipt
+	35, // 37: hoist.v1.StaleRequest.read:type_name -> hoist.v1.ReadOptions
+	25, // 38: hoist.v1.StaleResponse.flags:type_name -> hoist.v1.StaleFlag
+	36, // 39: hoist.v1.StaleResponse.position:type_name -> hoist.v1.Position
+	32, // 40: hoist.v1.StaleFlag.since:type_name -> google.protobuf.Timestamp
+	35, // 41: hoist.v1.HistoryRequest.read:type_name -> hoist.v1.ReadOptions
+	11, // 42: hoist.v1.HistoryResponse.versions:type_name -> hoist.v1.Version
+	36, // 43: hoist.v1.HistoryResponse.position:type_name -> hoist.v1.Position
+	37, // 44: hoist.v1.RestoreRequest.write:type_name -> hoist.v1.WriteOptions
+	31, // 45: hoist.v1.Flag.MetadataEntry.value:type_name -> google.protobuf.Value
+	23, // 46: hoist.v1.FlagService.Stale:input_type -> hoist.v1.StaleRequest
+	12, // 47: hoist.v1.FlagService.List:input_type -> hoist.v1.ListFlagsRequest
+	14, // 48: hoist.v1.FlagService.Get:input_type -> hoist.v1.GetFlagRequest
+	16, // 49: hoist.v1.FlagService.Put:input_type -> hoist.v1.PutFlagRequest
+	17, // 50: hoist.v1.FlagService.SetEnabled:input_type -> hoist.v1.SetEnabledRequest
+	18, // 51: hoist.v1.FlagService.SetArchived:input_type -> hoist.v1.SetArchivedRequest
+	19, // 52: hoist.v1.FlagService.Kill:input_type -> hoist.v1.KillRequest
+	20, // 53: hoist.v1.FlagService.Unkill:input_type -> hoist.v1.UnkillRequest
+	21, // 54: hoist.v1.FlagService.Delete:input_type -> hoist.v1.DeleteFlagRequest
+	26, // 55: hoist.v1.FlagService.History:input_type -> hoist.v1.HistoryRequest
+	28, // 56: hoist.v1.FlagService.Restore:input_type -> hoist.v1.RestoreRequest
+	24, // 57: hoist.v1.FlagService.Stale:output_type -> hoist.v1.StaleResponse
+	13, // 58: hoist.v1.FlagService.List:output_type -> hoist.v1.ListFlagsResponse
+	15, // 59: hoist.v1.FlagService.Get:output_type -> hoist.v1.GetFlagResponse
+	22, // 60: hoist.v1.FlagService.Put:output_type -> hoist.v1.FlagReceipt
+	22, // 61: hoist.v1.FlagService.SetEnabled:output_type -> hoist.v1.FlagReceipt
+	22, // 62: hoist.v1.FlagService.SetArchived:output_type -> hoist.v1.FlagReceipt
+	22, // 63: hoist.v1.FlagService.Kill:output_type -> hoist.v1.FlagReceipt
+	22, // 64: hoist.v1.FlagService.Unkill:output_type -> hoist.v1.FlagReceipt
+	22, // 65: hoist.v1.FlagService.Delete:output_type -> hoist.v1.FlagReceipt
+	27, // 66: hoist.v1.FlagService.History:output_type -> hoist.v1.HistoryResponse
+	22, // 67: hoist.v1.FlagService.Restore:output_type -> hoist.v1.FlagReceipt
+	57, // [57:68] is the sub-list for method output_type
+	46, // [46:57] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_hoist_v1_flag_proto_init() }
@@ -2296,7 +2532,7 @@ func file_hoist_v1_flag_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hoist_v1_flag_proto_rawDesc), len(file_hoist_v1_flag_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

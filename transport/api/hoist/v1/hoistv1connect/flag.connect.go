@@ -33,6 +33,8 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
+	// FlagServiceStaleProcedure is the fully-qualified name of the FlagService's Stale RPC.
+	FlagServiceStaleProcedure = "/hoist.v1.FlagService/Stale"
 	// FlagServiceListProcedure is the fully-qualified name of the FlagService's List RPC.
 	FlagServiceListProcedure = "/hoist.v1.FlagService/List"
 	// FlagServiceGetProcedure is the fully-qualified name of the FlagService's Get RPC.
@@ -57,6 +59,8 @@ const (
 
 // FlagServiceClient is a client for the hoist.v1.FlagService service.
 type FlagServiceClient interface {
+	// Stale lists flags that may be taken away: past their expiry, serving everybody the same, or evaluated by nobody.
+	Stale(context.Context, *v1.StaleRequest) (*v1.StaleResponse, error)
 	List(context.Context, *v1.ListFlagsRequest) (*v1.ListFlagsResponse, error)
 	Get(context.Context, *v1.GetFlagRequest) (*v1.GetFlagResponse, error)
 	// Put creates or replaces the flag that has this key.
@@ -85,6 +89,12 @@ func NewFlagServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 	baseURL = strings.TrimRight(baseURL, "/")
 	flagServiceMethods := v1.File_hoist_v1_flag_proto.Services().ByName("FlagService").Methods()
 	return &flagServiceClient{
+		stale: connect.NewClient[v1.StaleRequest, v1.StaleResponse](
+			httpClient,
+			baseURL+FlagServiceStaleProcedure,
+			connect.WithSchema(flagServiceMethods.ByName("Stale")),
+			connect.WithClientOptions(opts...),
+		),
 		list: connect.NewClient[v1.ListFlagsRequest, v1.ListFlagsResponse](
 			httpClient,
 			baseURL+FlagServiceListProcedure,
@@ -150,6 +160,7 @@ func NewFlagServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // flagServiceClient implements FlagServiceClient.
 type flagServiceClient struct {
+	stale       *connect.Client[v1.StaleRequest, v1.StaleResponse]
 	list        *connect.Client[v1.ListFlagsRequest, v1.ListFlagsResponse]
 	get         *connect.Client[v1.GetFlagRequest, v1.GetFlagResponse]
 	put         *connect.Client[v1.PutFlagRequest, v1.FlagReceipt]
@@ -160,6 +171,15 @@ type flagServiceClient struct {
 	delete      *connect.Client[v1.DeleteFlagRequest, v1.FlagReceipt]
 	history     *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 	restore     *connect.Client[v1.RestoreRequest, v1.FlagReceipt]
+}
+
+// Stale calls hoist.v1.FlagService.Stale.
+func (c *flagServiceClient) Stale(ctx context.Context, req *v1.StaleRequest) (*v1.StaleResponse, error) {
+	response, err := c.stale.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // List calls hoist.v1.FlagService.List.
@@ -254,6 +274,8 @@ func (c *flagServiceClient) Restore(ctx context.Context, req *v1.RestoreRequest)
 
 // FlagServiceHandler is an implementation of the hoist.v1.FlagService service.
 type FlagServiceHandler interface {
+	// Stale lists flags that may be taken away: past their expiry, serving everybody the same, or evaluated by nobody.
+	Stale(context.Context, *v1.StaleRequest) (*v1.StaleResponse, error)
 	List(context.Context, *v1.ListFlagsRequest) (*v1.ListFlagsResponse, error)
 	Get(context.Context, *v1.GetFlagRequest) (*v1.GetFlagResponse, error)
 	// Put creates or replaces the flag that has this key.
@@ -278,6 +300,12 @@ type FlagServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewFlagServiceHandler(svc FlagServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	flagServiceMethods := v1.File_hoist_v1_flag_proto.Services().ByName("FlagService").Methods()
+	flagServiceStaleHandler := connect.NewUnaryHandlerSimple(
+		FlagServiceStaleProcedure,
+		svc.Stale,
+		connect.WithSchema(flagServiceMethods.ByName("Stale")),
+		connect.WithHandlerOptions(opts...),
+	)
 	flagServiceListHandler := connect.NewUnaryHandlerSimple(
 		FlagServiceListProcedure,
 		svc.List,
@@ -340,6 +368,8 @@ func NewFlagServiceHandler(svc FlagServiceHandler, opts ...connect.HandlerOption
 	)
 	return "/hoist.v1.FlagService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case FlagServiceStaleProcedure:
+			flagServiceStaleHandler.ServeHTTP(w, r)
 		case FlagServiceListProcedure:
 			flagServiceListHandler.ServeHTTP(w, r)
 		case FlagServiceGetProcedure:
@@ -368,6 +398,10 @@ func NewFlagServiceHandler(svc FlagServiceHandler, opts ...connect.HandlerOption
 
 // UnimplementedFlagServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedFlagServiceHandler struct{}
+
+func (UnimplementedFlagServiceHandler) Stale(context.Context, *v1.StaleRequest) (*v1.StaleResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.FlagService.Stale is not implemented"))
+}
 
 func (UnimplementedFlagServiceHandler) List(context.Context, *v1.ListFlagsRequest) (*v1.ListFlagsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.FlagService.List is not implemented"))

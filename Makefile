@@ -17,7 +17,7 @@ DURATION ?= 2m
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: sim sim-bugs help build install demo chaos test race conformance fuzz bench benchdocs lint fmt vet generate checkgenerate report clean
+.PHONY: sim sim-bugs help build install demo chaos test race conformance fuzz bench bench-failover benchdocs lint fmt vet generate checkgenerate report clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,8 @@ bench: build ## Run the benchmarks (BENCH=pattern, PKG=./folder), then the serve
 
 benchdocs: build ## Measure and write the tables of docs/benchmarks.md (ONLY=evaluators,ofrep,… for some of them)
 	cd bench && $(GO) run ./tables -hoist ../$(BIN) -doc ../docs/benchmarks.md -only '$(ONLY)'
+bench-failover: build ## Kill the leader a hundred times, restart nodes in turn, start servers with many flags, and print how long it took
+	$(BIN) bench failover --kills 100
 
 lint: ## Run the linters of .golangci.yml (downloads them the first time)
 	$(TOOL) golangci-lint run ./...

@@ -36,7 +36,7 @@ func TestFromDevToProductionInFiveCommands(t *testing.T) {
 	bob := second(t, "bob", "approver")
 
 	require.Contains(t, does(t, "promotion", "create", "--from", "dev", "--to", "staging", "--execute"), "COMPLETED") // 1
-	made := does(t, "promotion", "create", "--from", "staging", "--to", "production", "--validate", "-o", "json")   // 2
+	made := does(t, "promotion", "create", "--from", "staging", "--to", "production", "--validate", "-o", "json")     // 2
 	id := memberText(t, made, "promotion", "id")
 	require.Equal(t, "VALIDATED", memberText(t, made, "promotion", "status"))
 	refuses(t, exitDenied, "ask somebody else", "promotion", "approve", id)

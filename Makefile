@@ -54,6 +54,10 @@ sim-bugs: ## Plant every known defect in turn and show which invariant catches i
 	@out=$$($(GO) test -count=1 -tags seededbugs ./chaos -run '^TestEveryPlantedDefectIsCaught$$' -v); code=$$?; \
 		echo "$$out" | grep -v '^ *--- \|^=== \|_test.go:'; exit $$code
 
+.PHONY: sim-found
+sim-found: ## Bring the defects back that the simulator has found, and show that their tests still see them
+	chaos/testdata/found/again.sh
+
 conformance: ## Run the OpenFeature suite against `hoist dev`: the stock Go and npm OFREP providers, and ours in process
 	cd transport/openfeature && $(GO) test ./...
 	cd conformance && $(GO) test ./...

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // section is one table: how it is made.
@@ -102,29 +103,26 @@ func said(err error) error {
 	return err
 }
 
-var gap = regexp.MustCompile(`  +`)
+// heading is the name of a column: words with single spaces between.
+var heading = regexp.MustCompile(`\S+( \S+)*`)
 
-// markdown turns columns of text, cut at where the header's columns begin, into a table.
+// markdown turns columns of text, cut at where the header's columns begin, into a table. Columns are counted in characters.
 func markdown(text string) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	var starts []int
-	for at := 0; at >= 0; {
-		starts = append(starts, at)
-		next := gap.FindStringIndex(lines[0][at:])
-		if next == nil {
-			break
-		}
-		at += next[1]
+	for _, at := range heading.FindAllStringIndex(lines[0], -1) {
+		starts = append(starts, utf8.RuneCountInString(lines[0][:at[0]]))
 	}
 	var b strings.Builder
 	for i, line := range lines {
+		row := []rune(line)
 		var cells []string
 		for j, from := range starts {
-			to := len(line)
+			to := len(row)
 			if j+1 < len(starts) {
 				to = min(to, starts[j+1])
 			}
-			cells = append(cells, strings.ToLower(strings.TrimSpace(line[min(from, len(line)):to])))
+			cells = append(cells, strings.ToLower(strings.TrimSpace(string(row[min(from, to):to]))))
 		}
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 		if i == 0 {

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hoistflags/hoist/rollout"
 )
 
 // S3-10, S25: the script of examples/pipeline with its plan, only quicker: a build is green when the canary is healthy and
@@ -81,4 +83,22 @@ func TestTheExamplePipelineIsRedWhenItsCanaryFails_S3_10(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What --help shows can be copied: the plan and the budget read as they stand.
+func TestPlanAndBudgetOfTheHelpAreSound(t *testing.T) {
+	indented := func(help, from string) []byte {
+		var out []string
+		for line := range strings.Lines(help[strings.Index(help, from):]) {
+			if !strings.HasPrefix(line, "  ") {
+				break
+			}
+			out = append(out, strings.TrimPrefix(line, "  "))
+		}
+		return []byte(strings.Join(out, ""))
+	}
+	_, err := rollout.ParsePlan(indented(does(t, "rollout", "start", "--help"), "  kind: RolloutPlan"))
+	require.NoError(t, err)
+	_, err = rollout.ParseBudget(indented(does(t, "env", "budget", "--help"), "  objective:"))
+	require.NoError(t, err)
 }

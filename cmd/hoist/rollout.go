@@ -50,7 +50,24 @@ func (a *app) rolloutStartCommand() *cobra.Command {
 		Use: "start -f PLAN", Short: "Start a rollout from a plan, and with --wait stay until it has ended",
 		Long: `Start a rollout from a plan in YAML or JSON (see docs/rollouts.md). With --wait the command returns when the rollout has ended, when it
 needs a person, or when --timeout is over, and prints one JSON record of what happened. Exit codes: 0 completed, 6 aborted or rolled
-back, 7 the time is over and the rollout goes on, 10 it is paused and needs a person, 5 the seat is taken or the environment is frozen.`,
+back, 7 the time is over and the rollout goes on, 10 it is paused and needs a person, 5 the seat is taken or the environment is frozen.
+
+A small plan; the flag must be enabled and declare one variant, which is the stable one:
+
+  kind: RolloutPlan
+  name: checkout
+  flag: new-checkout
+  target: {variant: "on"}
+  steps: [{setWeight: 10}, {hold: 10m}, {setWeight: 50}, {hold: 30m}]     # behind the last step everybody gets it
+  analysis:                         # or, to go on by time alone: analysis: none
+    background:
+      metrics:
+        - name: error-rate
+          interval: 30s
+          failureCondition: result[0] > 0.05
+          prometheus:
+            address: http://prometheus:9090
+            query: sum(rate(errors_total{variant="{{args.cohort}}"}[2m])) / sum(rate(requests_total{variant="{{args.cohort}}"}[2m]))`,
 		Example: "  hoist rollout start -f plan.yaml\n  hoist rollout start -f plan.yaml --wait --timeout 2h",
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

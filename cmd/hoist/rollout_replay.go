@@ -70,13 +70,14 @@ func (a *app) replayRollout(ctx context.Context, n *node, id string, other *fsm.
 		}
 		events = append(events, e)
 	}
-	doubts, judged, moves := 0, 0, 0
+	doubts, judged, moves, last := 0, 0, 0, uint64(0)
 	for _, x := range rollout.Replay(plan, other, events) {
 		a.showReplayed(&x)
 		doubts, judged = doubts+len(x.Doubts), judged+x.Judged
-		if x.Again != nil {
+		if x.Again != nil && x.Event.Revision != last { // landing is two events of one move
 			moves++
 		}
+		last = x.Event.Revision
 	}
 	chain := "the chain of the records is whole"
 	switch first := len(events) > 0 && events[0].Seq == 1; {

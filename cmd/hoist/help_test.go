@@ -33,7 +33,7 @@ func TestEveryExampleIsACommandLineThatExists(t *testing.T) {
 	everyCommand((&app{stdout: io.Discard, stderr: io.Discard}).root(), func(c *cobra.Command) {
 		lines = append(lines, strings.Split(c.Example, "\n")...)
 	})
-	for _, page := range []string{"../../README.md", "../../docs/cli.md", "../../docs/operations.md", "../../docs/http.md", "../../docs/audit.md", "../../docs/schedules.md", "../../docs/edge.md", "../../docs/benchmarks.md", "../../docs/security.md"} {
+	for _, page := range []string{"../../README.md", "../../docs/cli.md", "../../docs/operations.md", "../../docs/http.md", "../../docs/audit.md", "../../docs/schedules.md", "../../docs/edge.md", "../../docs/benchmarks.md", "../../docs/promotions.md", "../../docs/security.md"} {
 		data, err := os.ReadFile(page)
 		require.NoError(t, err)
 		lines = append(lines, shellLines(string(data))...)

@@ -1,12 +1,14 @@
 package cluster_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/hoistflags/hoist/cluster"
+	"github.com/hoistflags/hoist/cluster/archive"
 	"github.com/hoistflags/hoist/fsm"
 )
 
@@ -103,9 +105,11 @@ func TestAChangedBackupIsRefused(t *testing.T) {
 
 // A backup of a cluster that was much further, into a fresh one.
 func TestABackupMovesIntoAnotherCluster(t *testing.T) {
+	dir := ""
 	open := func() (*cluster.Node, *fsm.Store) {
 		store := fsm.NewStore()
-		node, err := cluster.Open(t.Context(), cluster.Config{Store: store, Logger: logger(), DataDir: t.TempDir()})
+		dir = t.TempDir()
+		node, err := cluster.Open(t.Context(), cluster.Config{Store: store, Logger: logger(), DataDir: dir})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, node.Close()) })
 		_, err = node.Propose(t.Context(), put(t, "own"))
@@ -128,6 +132,16 @@ func TestABackupMovesIntoAnotherCluster(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, receipt.Revision, manifest.Revision)
 	require.True(t, flagIn(store.State(), "new"))
+
+	require.NoError(t, to.Close())
+	report, err := archive.Verify(filepath.Join(dir, "audit"))
+	require.NoError(t, err)
+	require.Empty(t, report.Findings, "the rows follow the restored ones")
+	seq, hash := store.State().AuditHead()
+	require.Equal(t, fsm.AuditReport{Rows: seq, First: 1, Last: seq, Hash: hash}, report)
+	aside, err := filepath.Glob(filepath.Join(dir, "audit", "*.parted*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, aside, "what this cluster did before is kept")
 }
 
 func TestASurvivorBecomesANewCluster(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hoistflags/hoist/cluster/archive"
@@ -86,6 +87,10 @@ func (n *Node) ledgerHead() uint64 {
 
 // writeLedger appends rows, after those that are missing before them.
 func (n *Node) writeLedger(state *fsm.State, rows []fsm.Written) bool {
+	if err := n.partLedger(state); err != nil {
+		n.log.Error("audit rows of before a restore could not be put aside; it is tried again", "error", err)
+		return false
+	}
 	seq, _ := n.ledger.Head()
 	if head, _ := state.AuditHead(); head == seq {
 		return true
@@ -95,6 +100,12 @@ func (n *Node) writeLedger(state *fsm.State, rows []fsm.Written) bool {
 		rows = state.Written(n.ledgerHead(), int(^uint(0)>>1))
 	}
 	rows = rows[sinceRow(rows, n.ledgerHead()):]
+	if len(rows) > 0 {
+		last := rows[len(rows)-1]
+		if now := state.Audit(last.Seq-1, 1); len(now) == 0 || now[0].Hash != last.Hash { // some were collected before a restore
+			rows = state.Written(n.ledgerHead(), int(^uint(0)>>1))
+		}
+	}
 	if err := n.ledger.Append(rows); err != nil {
 		if !errors.Is(err, archive.ErrClosed) {
 			n.log.Error("audit rows could not be kept beyond the newest; they are tried again", "error", err)
@@ -107,6 +118,9 @@ func (n *Node) writeLedger(state *fsm.State, rows []fsm.Written) bool {
 // closeLedger writes what is left and ends the archive.
 func (n *Node) closeLedger() error {
 	state := n.cfg.Store.State()
+	if err := n.partLedger(state); err != nil {
+		return errors.Join(err, n.ledger.Close())
+	}
 	seq, _ := n.ledger.Head()
 	if rows := state.Written(seq, int(^uint(0)>>1)); len(rows) > 0 && rows[0].Seq == seq+1 {
 		if err := n.ledger.Append(rows); err != nil {
@@ -114,6 +128,69 @@ func (n *Node) closeLedger() error {
 		}
 	}
 	return n.ledger.Close()
+}
+
+// partLedger ends the archive where the state's chain parted from it: somebody restored a backup, and what was done after
+// that backup was made is not this cluster's past any more.
+func (n *Node) partLedger(state *fsm.State) error {
+	seq, hash := n.ledger.Head()
+	common, err := n.commonRow(state, seq, hash)
+	if err != nil || common == seq {
+		return err
+	}
+	aside, err := n.ledger.Part(common)
+	if err != nil {
+		return err
+	}
+	n.log.Warn("a restore took the cluster back; audit rows of the time after its backup are put aside",
+		"after", common, "up_to", seq, "files", aside)
+	return nil
+}
+
+// commonRow is the newest row that the archive and the state's chain have in common. A hash covers everything before it, so
+// one row that agrees is enough. Where the state does not reach back so far, only its beginning can tell.
+func (n *Node) commonRow(state *fsm.State, seq uint64, hash string) (uint64, error) {
+	head, headHash := state.AuditHead()
+	oldest, before := head+1, headHash
+	if rows := state.Audit(0, 1); len(rows) > 0 {
+		oldest, before = rows[0].Seq, state.AuditBefore()
+	}
+	if seq+1 < oldest {
+		return seq, nil // rows are missing in between; they show whether they follow
+	}
+	for from := min(seq, head); ; from-- {
+		ours, err := n.hashOf(from, seq, hash)
+		if err != nil {
+			return 0, err
+		}
+		theirs := before
+		if from+1 > oldest {
+			theirs = state.Audit(from-1, 1)[0].Hash
+		}
+		switch {
+		case ours == theirs && from == head:
+			return seq, nil // the state is behind, as after a crash; whether it will follow, its next row shows
+		case ours == theirs:
+			return from, nil
+		case from+1 == oldest:
+			return 0, nil
+		}
+	}
+}
+
+// hashOf is the hash of a row of the archive, whose head is given.
+func (n *Node) hashOf(row, head uint64, hash string) (string, error) {
+	switch row {
+	case head:
+		return hash, nil
+	case 0:
+		return strings.Repeat("0", 64), nil // before the first row
+	}
+	rows, err := n.ledger.Rows(row-1, 1, 1)
+	if err != nil || len(rows) == 0 || rows[0].Seq != row {
+		return "", err
+	}
+	return rows[0].Hash, nil
 }
 
 // sinceRow is where the rows after seq begin.

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -76,4 +77,30 @@ func TestANodeThatComesThroughASnapshotFetchesTheRowsItMissed(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 	require.Equal(t, uint64(1), report.First)
+}
+
+// A node that was killed may have kept rows that its state has yet to read from the log again.
+func TestAnArchiveAheadOfTheStatePartsNothing(t *testing.T) {
+	dir, store := t.TempDir(), fsm.NewStore()
+	config := cluster.Config{Store: store, DataDir: dir, Logger: logger()}
+	node, err := cluster.Open(t.Context(), config)
+	require.NoError(t, err)
+	writeRows(t, node, 20)
+	require.NoError(t, node.Close())
+	seq, _ := store.State().AuditHead()
+	for _, file := range []string{"applied.json", "applied.mark"} { // as if the machine had lost its power: the state begins further back
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, file)))
+	}
+	config.Store = fsm.NewStore()
+	node, err = cluster.Open(t.Context(), config)
+	require.NoError(t, err)
+	writeRows(t, node, 1)
+	require.NoError(t, node.Close())
+	report, err := archive.Verify(filepath.Join(dir, "audit"))
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
+	require.Equal(t, seq+1, report.Last)
+	aside, err := filepath.Glob(filepath.Join(dir, "audit", "*.parted*"))
+	require.NoError(t, err)
+	require.Empty(t, aside)
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -39,12 +37,20 @@ func Open(dir string) (*Archive, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	paths, err := filepath.Glob(filepath.Join(dir, "*.rows"))
-	if err != nil {
-		return nil, fmt.Errorf("archive: %w", err)
+	a := &Archive{dir: dir}
+	if err := a.load(); err != nil {
+		return nil, err
 	}
-	slices.Sort(paths)
-	a := &Archive{dir: dir, hash: zeroHash}
+	return a, nil
+}
+
+// load takes what stands in the folder, instead of what it took before.
+func (a *Archive) load() error {
+	paths, err := files(a.dir)
+	if err != nil {
+		return err
+	}
+	a.segments, a.file, a.live, a.head, a.hash, a.unsynced = nil, nil, nil, 0, zeroHash, 0
 	for i, path := range paths {
 		if i < len(paths)-1 {
 			err = a.openFull(path)
@@ -52,10 +58,10 @@ func Open(dir string) (*Archive, error) {
 			err = a.openLast(path)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // openFull takes a file that is not written to any more from its index, which is made again when it is missing or unfit.

@@ -50,10 +50,14 @@ func (n *Node) openLedger() (err error) {
 // keepLedger fills the archive until the node is closed.
 func (n *Node) keepLedger() {
 	trail := n.cfg.Store.Trail()
-	rows, ok := trail.State().Written(n.ledgerHead(), int(^uint(0)>>1)), true
-	synced := time.Now()
+	rows := trail.State().Written(n.ledgerHead(), int(^uint(0)>>1))
+	synced, failing := time.Now(), false
 	for {
-		if ok = n.writeLedger(trail.State(), rows); ok && time.Since(synced) >= ledgerSync {
+		err := n.writeLedger(trail.State(), rows)
+		if err != nil && !failing && !errors.Is(err, archive.ErrClosed) { // said once, not twenty times a second
+			n.log.Error("audit rows could not be kept beyond the newest; it is tried again", "error", err)
+		}
+		if failing = err != nil; !failing && time.Since(synced) >= ledgerSync {
 			synced = time.Now()
 			if err := n.ledger.Sync(); err != nil {
 				n.log.Error("old audit rows could not be made safe", "error", err)
@@ -64,18 +68,15 @@ func (n *Node) keepLedger() {
 			return
 		}
 		rows = slices.Clone(state.News())
-		if len(rows) == 0 {
+		if head, _ := state.AuditHead(); len(rows) == 0 && head == n.ledgerHead() {
 			continue
 		}
 		select { // what else comes now goes into one write
 		case <-time.After(ledgerPause):
 		case <-n.ctx.Done():
 		}
-		for {
-			if state, ok = trail.Ahead(); !ok {
-				break
-			}
-			rows = append(rows, state.News()...)
+		for ahead, ok := trail.Ahead(); ok; ahead, ok = trail.Ahead() {
+			rows = append(rows, ahead.News()...)
 		}
 	}
 }
@@ -86,14 +87,13 @@ func (n *Node) ledgerHead() uint64 {
 }
 
 // writeLedger appends rows, after those that are missing before them.
-func (n *Node) writeLedger(state *fsm.State, rows []fsm.Written) bool {
+func (n *Node) writeLedger(state *fsm.State, rows []fsm.Written) error {
 	if err := n.partLedger(state); err != nil {
-		n.log.Error("audit rows of before a restore could not be put aside; it is tried again", "error", err)
-		return false
+		return fmt.Errorf("put aside what a restore left behind: %w", err)
 	}
 	seq, _ := n.ledger.Head()
 	if head, _ := state.AuditHead(); head == seq {
-		return true
+		return nil
 	}
 	if len(rows) == 0 || rows[0].Seq > seq+1 { // a snapshot came in between
 		n.fillLedger(state)
@@ -106,13 +106,7 @@ func (n *Node) writeLedger(state *fsm.State, rows []fsm.Written) bool {
 			rows = state.Written(n.ledgerHead(), int(^uint(0)>>1))
 		}
 	}
-	if err := n.ledger.Append(rows); err != nil {
-		if !errors.Is(err, archive.ErrClosed) {
-			n.log.Error("audit rows could not be kept beyond the newest; they are tried again", "error", err)
-		}
-		return false
-	}
-	return true
+	return n.ledger.Append(rows)
 }
 
 // closeLedger writes what is left and ends the archive.

@@ -30,7 +30,7 @@ func readAudit(r *reader) Audit {
 // RecordHash is what a row says of a record in Before and After: its SHA-256, hex.
 func RecordHash(record []byte) string { return digestOf(record).hex() }
 
-// ChainAudit numbers rows from 1 and gives each its hash, for tests of whoever keeps rows.
+// ChainAudit numbers rows from 1 and gives each its hash, as the law does: for whoever makes rows elsewhere.
 func ChainAudit(rows []Written) []Written { return ChainAuditAfter(0, "", rows) }
 
 // ChainAuditAfter is ChainAudit behind the row with that number and hash.

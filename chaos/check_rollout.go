@@ -22,7 +22,8 @@ type rolloutKey struct{ environment, id string }
 // seatWatch is what is remembered of one rollout.
 type seatWatch struct {
 	events   uint64
-	held     map[int]int64 // by step: when its hold began, on the history's clock
+	live     int64         // when the newest move was applied, on the history's clock
+	held     map[int]int64 // by step: since when what it holds is live
 	rolled   map[int]int   // rollbacks by attempt
 	weight   fsm.Percent
 	attempt  int
@@ -103,8 +104,8 @@ func (w *seatWatch) event(e Entry, event fsm.Event, r *fsm.Rollout, bad func(int
 		w.attempt, w.held, w.weight, w.audience = event.Attempt, map[int]int64{}, 0, nil
 	}
 	switch event.Kind {
-	case fsm.EventHolding:
-		w.held[event.Step] = e.Applied
+	case fsm.EventHolding: // its clock runs from its stamp, which no leader gives before it has applied what it holds
+		w.held[event.Step] = w.live
 	case fsm.EventRolledBack:
 		if w.rolled[event.Attempt]++; w.rolled[event.Attempt] > 1 {
 			bad(OneRollback, "attempt %d was rolled back %d times", event.Attempt, w.rolled[event.Attempt])
@@ -112,6 +113,7 @@ func (w *seatWatch) event(e Entry, event fsm.Event, r *fsm.Rollout, bad func(int
 	case fsm.EventStep, fsm.EventCompleted:
 		w.served(e, event, r, bad)
 	}
+	w.live = e.Applied
 }
 
 // served: a step that the controller took did not begin before the hold before it was over, by a clock that nobody set.

@@ -194,12 +194,12 @@ func (n *Node) askIn(ctx context.Context, id, address string) error {
 
 // adopt takes the cluster's id and waits for the log to arrive.
 func (n *Node) adopt(ctx context.Context, clusterID string) error {
-	n.learning.Lock()
+	n.learning <- struct{}{}
 	id := *n.identity.Load()
 	id.ClusterID = clusterID
 	err := id.save(n.stores.Files)
 	n.identity.Store(&id)
-	n.learning.Unlock()
+	<-n.learning
 	if err != nil {
 		return err
 	}

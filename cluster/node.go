@@ -67,8 +67,8 @@ type Node struct {
 	space    space
 	yielding sync.Mutex // leadership is being handed to a server with space
 
-	saved      uint64 // applied index on disk
-	learning   sync.Mutex
+	saved      uint64           // applied index on disk
+	learning   chan struct{}    // held while what is learned is written: a mutex held over a write would stop a bubble's time
 	ledger     *archive.Archive // nil without a data directory
 	metrics    *metrics
 	collectors []prometheus.Collector
@@ -275,8 +275,8 @@ func (n *Node) keepProgress() {
 
 // learnNow is learn for any goroutine.
 func (n *Node) learnNow() error {
-	n.learning.Lock()
-	defer n.learning.Unlock()
+	n.learning <- struct{}{}
+	defer func() { <-n.learning }()
 	return n.learn()
 }
 

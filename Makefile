@@ -75,6 +75,7 @@ bench: build ## Run the benchmarks (BENCH=pattern, PKG=./folder), then the serve
 
 benchdocs: build ## Measure and write the tables of docs/benchmarks.md (ONLY=evaluators,ofrep,… for some of them)
 	cd bench && $(GO) run ./tables -hoist ../$(BIN) -doc ../docs/benchmarks.md -only '$(ONLY)'
+
 bench-failover: build ## Kill the leader a hundred times, restart nodes in turn, start servers with many flags, and print how long it took
 	$(BIN) bench failover --kills 100
 

@@ -42,6 +42,10 @@ func (s *State) Admit(p *Proposal) error {
 	if err != nil {
 		return err
 	}
+	if since := introduced(c); since > s.version {
+		return &Error{Kind: KindInvalid, Op: c.Verb(), Target: c.target().String(), Detail: fmt.Sprintf(
+			"it needs cluster version %d, and version %d is in force until every server runs a release that knows it: finish the upgrade", since, s.version)}
+	}
 	if size := len(p.Encode()); size > MaxEntry {
 		return &Error{Kind: KindInvalid, Op: c.Verb(), Target: c.target().String(),
 			Detail: fmt.Sprintf("the entry has %d bytes, %d are allowed; send it in the parts that Split makes", size, MaxEntry)}

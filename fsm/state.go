@@ -7,11 +7,8 @@ import (
 	"github.com/hoistflags/hoist/evaluator"
 )
 
-// LawVersion is the newest cluster version this binary knows, LawOldest the oldest it still reads.
-const (
-	LawVersion = 1
-	LawOldest  = 1
-)
+// LawOldest is the oldest cluster version this binary still reads; LawVersion is the newest it knows.
+const LawOldest = 1
 
 // DefaultTenant exists in every fresh state.
 const DefaultTenant = "default"

@@ -210,10 +210,11 @@ func (m *image) itemKind(e *Environment) ItemKind {
 	} else if versions := e.versions(m.kind, m.key); len(versions) > 0 {
 		record = versions[0].Record
 	}
-	if kind, _ := headOf(append([]byte(nil), record...)); len(record) > 0 && kind == string(ItemConfig) {
-		return ItemConfig
+	if len(record) == 0 {
+		return ItemFlag
 	}
-	return ItemFlag
+	kind, _ := headOf(record)
+	return ItemKind(kind)
 }
 
 // Items lists what a promotion changes: what it changed once it has happened, what it would change now before. It is
@@ -271,7 +272,9 @@ func (m *changeMove) rollback(c MoveChange) error {
 		return e
 	}
 	for i := range m.c.detail.images {
-		m.putBack(&m.c.detail.images[i])
+		if err := m.putBack(&m.c.detail.images[i]); err != nil {
+			return err
+		}
 	}
 	d.carryOut(m.c)
 	m.c.Status, m.c.Undone = ChangeRolledBack, d.state.index
@@ -300,17 +303,25 @@ func (m *changeMove) agreed(c MoveChange) (bool, error) {
 	return true, nil
 }
 
-func (m *changeMove) putBack(i *image) {
+func (m *changeMove) putBack(i *image) error {
 	t := m.d.at(i.kind, i.key)
+	if t.before != nil && i.before != nil && i.kind == ObjectFlag {
+		kind, valueType := headOf(i.before.Record)
+		if k, v := headOf(t.before.Record); k != kind || v != valueType {
+			return m.fail(KindConflict, "%s was made anew as a %s of type %s; what was there was a %s of type %s, and neither ever changes: delete it first",
+				i.key, k, v, kind, valueType)
+		}
+	}
 	t.verb, t.flag, t.segment, t.ready = byRollback, nil, nil, nil
 	if i.before == nil {
 		t.now = nil
 		if i.kind == ObjectFlag {
 			t.exposures = nil
 		}
-		return
+		return nil
 	}
 	t.now = newItem(i.key, i.before.Record, i.references())
+	return nil
 }
 
 // references of an image are read from its record.

@@ -212,6 +212,9 @@ func proposed(env *fsm.Environment, c *fsm.Change, command fsm.Command) *hoistv1
 	switch p := command.(type) {
 	case fsm.PutFlag:
 		m.After = p.Flag.Canonical()
+		if kindOf(p.Flag) == evaluator.KindConfig {
+			m.Kind = string(fsm.ItemConfig)
+		}
 	case fsm.PutSegment:
 		m.After = p.Segment.Canonical()
 	case fsm.DeleteFlag, fsm.DeleteSegment:
@@ -224,8 +227,5 @@ func proposed(env *fsm.Environment, c *fsm.Change, command fsm.Command) *hoistv1
 		m.Change = string(fsm.ChangeAdded)
 	}
 	m.Lines = linesOf(object, m.Key, m.Before, m.After)
-	if record := m.Before; record == nil {
-		record = m.After
-	}
 	return m
 }

@@ -88,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, fatal: make(chan error, 1), metrics: newMetrics(), met: make(chan struct{}),
+	n := &Node{cfg: cfg, fatal: make(chan error, 1), metrics: newMetrics(), met: make(chan struct{}), learning: make(chan struct{}, 1),
 		notify: make(chan bool, 10), seen: make(chan raft.Observation, 16), space: space{hit: make(chan struct{}, 1)}}
 	n.timings, _ = cfg.Profile.timings() // complete has checked it
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -199,7 +200,9 @@ func TestAFullPromotionIsOneRevision_S1_08(t *testing.T) {
 	}
 	n.put(split(10_000))
 	n.carry(promote(dev, staging, fsm.PromotionFull))
-	n.do(fsm.PutFlag{Scope: staging, Flag: decodeFlag(t, split(50_000))}) // staging's places part from dev's
+	n.do(fsm.DeleteFlag{Scope: staging, Key: "theme"}) // staging's places part from dev's: there off was handed out first
+	n.do(fsm.PutFlag{Scope: staging, Flag: decodeFlag(t, strings.Replace(split(10_000), `[{"variant":"on","weight":10000},{"variant":"off","weight":90000}]`,
+		`[{"variant":"off","weight":90000},{"variant":"on","weight":10000}]`, 1))})
 	n.do(fsm.PutFlag{Scope: staging, Flag: decodeFlag(t, split(10_000))})
 	n.put(split(30_000))
 	n.do(fsm.DeleteFlag{Scope: dev, Key: "flag-007"})

@@ -46,7 +46,7 @@ func TestEnvironments(t *testing.T) {
 
 func TestOneNodeShowsItsCluster(t *testing.T) {
 	dev(t)
-	require.Contains(t, does(t, "cluster", "status"), "quorum     1 of 1 voters; can lose 0")
+	require.Contains(t, does(t, "cluster", "status"), "quorum     1 of 1 voters; a single voter: it cannot be lost")
 	require.Equal(t, "member/dev\n", does(t, "cluster", "members", "-o", "name"))
 	require.Contains(t, does(t, "cluster", "snapshot"), "snapshot written at revision")
 	require.Contains(t, does(t, "health"), `"ready":true`)

@@ -26,13 +26,19 @@ func (w *Processes) Dump() Dump {
 	return d
 }
 
-// Finish stops all processes gracefully and reads their data directories: the longest log, and where each node stands.
-// Two nodes whose logs differ at one index are a clash.
+// Finish ends all processes and reads their data directories: the longest log, and where each node stands. Two nodes whose
+// logs differ at one index are a clash. All are stopped in their tracks before the first is killed: one that ended before
+// the others would make them elect, and write about it what it never sees.
 func (w *Processes) Finish() error {
 	var d Dump
 	entries := map[uint64]*raft.Log{}
 	for _, node := range w.Nodes() {
-		if err := w.Stop(node); err != nil {
+		if err := w.Pause(node); err != nil {
+			return err
+		}
+	}
+	for _, node := range w.Nodes() {
+		if err := w.Crash(node); err != nil {
 			return err
 		}
 	}

@@ -344,13 +344,3 @@ func (v *Virtual) Dump() Dump {
 
 // Installs are the times at which a node was given a snapshot.
 func (v *Virtual) Installs(node string) []time.Time { return v.tape.Installs(node) }
-
-// term is the newest established term any node knows.
-func (v *Virtual) term() (term uint64) {
-	for _, m := range v.cluster.Up() {
-		if _, s := m.Running(); s != nil {
-			term = max(term, s.State().EstablishedTerm())
-		}
-	}
-	return term
-}

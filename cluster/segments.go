@@ -168,7 +168,7 @@ func wholeUpTo(content []byte) (end int64, commit []byte, err error) {
 			at += entryHeader
 			broken = broken || !whole
 			if !broken {
-				end, commit = int64(at), nil
+				end = int64(at)
 				if index != 0 {
 					commit = binary.LittleEndian.AppendUint32([]byte{kindCommit, 0, 0, 0}, checksum(content[began:index]))
 					return int64(index + entryHeader), commit, nil

@@ -94,7 +94,7 @@ func (m *changeMove) hold(commands []Command, since uint64) error {
 	m.c.Base = m.d.state.index
 	hash := sha256.Sum256(append(binary.BigEndian.AppendUint64(nil, m.c.Base), encoded...))
 	m.c.Hash = digest(hash).hex()
-	m.c.detail = newDetail(batch.(Batch).Commands, encoded, nil) //nolint:errcheck // batchOf encoded a Batch
+	m.c.detail = newDetail(batch.(Batch).Commands, encoded, nil) // batchOf encoded a Batch
 	return m.d.trial(func(t *draft) error {
 		t.since = since
 		return t.batch(m.c.detail.commands)

@@ -25,7 +25,7 @@ func TestAFollowerThatLeftEndsItsStreamInPeace(t *testing.T) {
 	n := golden(t)
 	server, err := transport.NewCore(transport.Config{Store: n.store, Node: n, NoAuth: true})
 	require.NoError(t, err)
-	defer server.Close() //nolint:errcheck // it serves no listener
+	defer server.Close() // it serves no listener
 	message, err := proto.Marshal(&hoistv1.FollowRequest{Environment: "dev"})
 	require.NoError(t, err)
 	body := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
@@ -38,7 +38,7 @@ func TestAStrangerThatLeftIsRefusedInPeace(t *testing.T) {
 	n := golden(t)
 	server, err := transport.NewCore(transport.Config{Store: n.store, Node: n})
 	require.NoError(t, err)
-	defer server.Close() //nolint:errcheck // it serves no listener
+	defer server.Close() // it serves no listener
 	r := httptest.NewRequest(http.MethodPost, hoistv1connect.SyncServiceFollowProcedure, http.NoBody)
 	r.Header.Set("Content-Type", "application/connect+proto")
 	require.NotPanics(t, func() { server.ServeHTTP(hungUp{httptest.NewRecorder()}, r) })

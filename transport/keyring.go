@@ -56,7 +56,6 @@ type Keyring struct {
 type heldKeys struct {
 	version  uint64
 	tokens   []*fsm.Token
-	open     bool
 	replaced chan struct{}
 }
 

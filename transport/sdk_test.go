@@ -81,7 +81,7 @@ func TestClientWithoutDataSaysWhatStoodInTheWay(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
-		w.Write([]byte(`{"code":"unauthenticated","message":"the token is revoked"}`)) //nolint:errcheck // a test
+		w.Write([]byte(`{"code":"unauthenticated","message":"the token is revoked"}`))
 	}))
 	defer refuses.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

@@ -27,7 +27,7 @@ func newSecret(kind fsm.TokenKind, seed []byte) (text, id, digest string, err er
 	switch len(seed) {
 	case 0:
 		seed = make([]byte, seedLength)
-		rand.Read(seed) //nolint:errcheck // never fails: without randomness it ends the process
+		rand.Read(seed) // never fails: without randomness it ends the process
 	case seedLength:
 	default:
 		return "", "", "", &fsm.Error{Kind: fsm.KindMalformed, Op: "read", Target: "seed", Detail: "must be 32 random bytes, or nothing"}

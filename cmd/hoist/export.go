@@ -100,7 +100,7 @@ func (a *app) exportTree(src *source, content fsm.Content, prune bool) error {
 	if err != nil {
 		return failed("another folder", "%v", err)
 	}
-	defer tree.Close() // every file is closed, or its error told, before
+	defer tree.Close() //nolint:errcheck // every file is closed, or its error told, before
 	placed, gone, err := places(tree.FS(), out, options, prune)
 	if err != nil {
 		return failed("a folder that can be read", "%v", err)

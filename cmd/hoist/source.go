@@ -119,7 +119,7 @@ func readNative(path string, dir bool) (*loaded, error) {
 	if err != nil {
 		return nil, failed("another folder or file", "%v", err)
 	}
-	defer tree.Close() // read only: nothing can be lost
+	defer tree.Close() //nolint:errcheck // read only: nothing can be lost
 	return parseNative(tree.FS(), root, folder)
 }
 
@@ -155,7 +155,7 @@ func (a *app) readTree(path string, o cloudbees.Options) (*loaded, error) {
 	if err != nil {
 		return nil, failed("another folder or file", "%v", err)
 	}
-	defer tree.Close() // read only: nothing can be lost
+	defer tree.Close() //nolint:errcheck // read only: nothing can be lost
 	o.Progress = a.progress("reading")
 	got, err := cloudbees.Import(tree.FS(), o)
 	if err != nil {
@@ -177,7 +177,7 @@ func readOne(s *source, o cloudbees.Options) (*loaded, error) {
 	if err != nil {
 		return nil, failed("another folder or file", "%v", err)
 	}
-	defer f.Close() // read only: nothing can be lost
+	defer f.Close() //nolint:errcheck // read only: nothing can be lost
 	data, err := io.ReadAll(io.LimitReader(f, cloudbees.MaxFile+1))
 	if err != nil {
 		return nil, failed("another folder or file", "%v", err)

@@ -54,7 +54,6 @@ type converter struct {
 	templates map[string]field
 	notes     []string
 	refusals  Refusals
-	used      map[string]bool // arguments of the template being read that some text names
 }
 
 func (c *converter) note(text string, args ...any) {

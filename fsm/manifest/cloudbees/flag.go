@@ -63,9 +63,7 @@ func (im *importer) flag(x *experiment) {
 		return
 	}
 	im.out.Content.Flags = append(im.out.Content.Flags, b.flag)
-	for _, s := range b.schedules {
-		im.out.Content.Schedules = append(im.out.Content.Schedules, s)
-	}
+	im.out.Content.Schedules = append(im.out.Content.Schedules, b.schedules...)
 	im.out.Paths["flag/"+b.flag.Key] = x.file
 }
 

@@ -65,25 +65,6 @@ func (n *naming) free(key string) string {
 	return out
 }
 
-// derives tells whether newNaming could have given the key to the name.
-func derives(name, key string) bool {
-	if name == key {
-		return true
-	}
-	base := keyed(name)
-	if key == base {
-		return true
-	}
-	at := strings.LastIndexByte(key, '-')
-	if at < 0 {
-		return false
-	}
-	if i, err := strconv.Atoi(key[at+1:]); err != nil || i < 2 {
-		return false
-	}
-	return key[:at] == base[:min(len(base), maxKey-len(key[at:]))]
-}
-
 // nearest is the known word within two letters of word, or "".
 func nearest(word string, known []string) string {
 	best, least := "", 3

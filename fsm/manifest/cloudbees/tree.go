@@ -95,7 +95,7 @@ func (s *source) file(tree fs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() // read only: nothing can be lost
+	defer f.Close() //nolint:errcheck // read only: nothing can be lost
 	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
 		return err

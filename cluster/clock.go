@@ -32,15 +32,13 @@ func newClock(wall time.Time, correction time.Duration, floor int64) clock {
 func (c clock) now() int64 { return c.base.Add(time.Since(c.start)).UnixMilli() }
 
 // medianOffset is the median of the members' clocks relative to this node's, itself counted as 0. It needs a majority
-// of the voters, since fewer could be the wrong ones; otherwise it says 0.
+// of the voters, since fewer could be the wrong ones; otherwise it says 0. Of two in the middle the earlier counts: two
+// clocks an hour apart do not say who is right, and what waits may end late but never early.
 func medianOffset(peers []time.Duration, voters int) time.Duration {
 	all := append([]time.Duration{0}, peers...)
 	if len(all) < voters/2+1 {
 		return 0
 	}
 	slices.Sort(all)
-	if len(all)%2 == 1 {
-		return all[len(all)/2]
-	}
-	return (all[len(all)/2-1] + all[len(all)/2]) / 2
+	return all[(len(all)-1)/2]
 }

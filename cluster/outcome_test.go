@@ -88,6 +88,8 @@ func TestTheMedianClockNeedsAMajority(t *testing.T) {
 	require.Zero(t, medianOffset([]time.Duration{time.Hour}, 5))
 	require.Equal(t, time.Hour, medianOffset([]time.Duration{time.Hour, time.Hour}, 3))
 	require.Zero(t, medianOffset([]time.Duration{time.Hour, 0}, 3))
+	require.Equal(t, -time.Hour, medianOffset([]time.Duration{-time.Hour}, 3), "of two that disagree the earlier")
+	require.Zero(t, medianOffset([]time.Duration{time.Hour}, 3), "of two that disagree the earlier")
 }
 
 func TestAClockNeverStartsBeforeTheState(t *testing.T) {

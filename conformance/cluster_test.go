@@ -138,6 +138,7 @@ func (s server) tokenID(t *testing.T, name string) string {
 // The clients of others against three servers: a change on one node reaches clients of another, a 304 confirms what has not
 // changed, a node that dies and comes back is found again, an edge goes on without its upstream, and a token that is revoked
 // ends what it opened.
+// S0-13 (a change on one node is seen through the others), S4-15 (no client of ours)
 func TestStockClientsAgainstACluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three servers, an edge and npm's providers")

@@ -229,6 +229,7 @@ func TestManyPiecesAreJoinedWithoutMovingAnybody(t *testing.T) {
 }
 
 // S2-13, S3-02: property 8. The bound is five sigma of the binomial distribution.
+// S0-03: the shares that are read back are the shares of keys
 func TestSharesOfKeysAreTheWeights(t *testing.T) {
 	n := 1_000_000
 	if testing.Short() {

@@ -13,7 +13,8 @@ import (
 
 // Invariant: a hold is never cut short, whatever the clocks of leaders do: jumps of an hour at an election, a wall clock
 // that jumps inside a term (the leader's time goes on monotonically, consensus 16), and drift of five percent.
-func TestHoldsAreNeverEarlyWhateverClocksDo_S3_01(t *testing.T) {
+// S3-01
+func TestHoldsAreNeverEarlyWhateverClocksDo(t *testing.T) {
 	for name, c := range map[string]struct {
 		jump  time.Duration // of the next leader's wall clock, at the election
 		drift float64       // of the leader's clock

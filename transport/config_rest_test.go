@@ -71,6 +71,7 @@ func TestFlagsOverREST(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, do(t, "DELETE", flags+"/checkout", "").status)
 }
 
+// S0-13: toggled over REST; that it arrives everywhere is seen in the stock clients' test of the conformance module
 func TestToggleHappensOncePerKey(t *testing.T) {
 	web, _ := serve(t, newNode(t))
 	flags := web.URL + "/api/v1/config/feature-flags"

@@ -32,7 +32,7 @@ func listen(t *testing.T, web *http.Client, url string, headers ...string) *sse 
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := web.Do(req) //nolint:bodyclose // sse.close closes it
+	res, err := web.Do(req) // sse.close closes it
 	require.NoError(t, err)
 	return &sse{t, res, bufio.NewScanner(res.Body), cancel}
 }

@@ -100,10 +100,11 @@ func keptLog(dir string, asked LogStore) (LogStore, error) {
 	}
 }
 
-// checkComplete refuses a directory of a member whose log is gone: with an empty one it would vote a second time.
+// checkComplete refuses a directory whose log is gone: with an empty one the server would vote a second time. The log is
+// made before the identity, so one without the other is a loss, whatever else the identity had time to learn.
 func checkComplete(dir string) error {
-	id, made, err := readIdentity(directory(dir))
-	if err != nil || !made || id.ClusterID == "" {
+	_, made, err := readIdentity(directory(dir))
+	if err != nil || !made {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "raft.db")); errors.Is(err, fs.ErrNotExist) {

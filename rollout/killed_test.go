@@ -23,7 +23,7 @@ func TestLeaderKilledAroundEveryEntry(t *testing.T) {
 					w.flag("f")
 					w.provide(values(answer))
 					w.mu.Lock()
-					w.killAt, w.killPost = killAt, post
+					w.kill(killAt, post)
 					w.mu.Unlock()
 					id := w.start(canary)
 					w.after(5 * time.Minute)

@@ -99,7 +99,7 @@ func TestNoticesSurviveTheDeathOfTheLeader(t *testing.T) {
 			listening(t, func(w *world, b *inbox) {
 				w.flag("f")
 				w.mu.Lock()
-				w.killAt, w.killPost = killAt, post
+				w.kill(killAt, post)
 				w.mu.Unlock()
 				w.start(heard)
 				w.after(2 * time.Minute)

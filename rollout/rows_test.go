@@ -62,7 +62,7 @@ func TestBackgroundAnalysisBeginsAtItsStep_S3_03(t *testing.T) {
 		id := w.start(plan)
 		w.after(19 * time.Second)
 		require.Empty(t, w.get(id).Runs)
-		require.Zero(t, w.asked)
+		require.Zero(t, w.questions())
 		w.after(30 * time.Second)
 		r := w.get(id)
 		require.Equal(t, fsm.ReasonHold, r.Reason)

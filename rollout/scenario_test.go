@@ -70,9 +70,9 @@ func TestPoisonedCanaryRollsBackAndNamesTheMetric(t *testing.T) {
 		last := r.History()[len(r.History())-1]
 		require.Equal(t, "D2", last.Rule)
 		require.Equal(t, "[0.4]", last.Evidence[0].Last[0].Value)
-		asked := w.asked
+		asked := w.questions()
 		w.after(time.Hour)
-		require.Equal(t, asked, w.asked, "nothing is measured after the end")
+		require.Equal(t, asked, w.questions(), "nothing is measured after the end")
 		require.Equal(t, []string{"step", "holding", "rolled_back"}, events(w.get(id)))
 	})
 }

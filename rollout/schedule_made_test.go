@@ -31,7 +31,7 @@ func TestEveryInstantHappensOnceAlthoughLeadersDie(t *testing.T) {
 				declared, _ := w.store.State().Environment(dev.Tenant, dev.Environment)
 				w.do(fsm.PutSchedule{Scope: dev, Schedule: &fsm.Schedule{Flag: "a", Action: fsm.ActionDisable, Start: in(time.Hour), End: in(2 * time.Hour)}})
 				w.do(fsm.PutSchedule{Scope: dev, Schedule: &fsm.Schedule{Flag: "a", Action: fsm.ActionEnable, Cron: "30 * * * *", Zone: "Europe/Berlin", End: in(150 * time.Minute)}})
-				w.killAt, w.killPost = kill, after
+				w.kill(kill, after)
 				w.after(4 * time.Hour)
 				runs := map[string]int{}
 				for _, x := range w.scheduled() {

@@ -84,6 +84,20 @@ func (w *world) Query(ctx context.Context, q rollout.Query) (rollout.Answer, err
 	return answer(q)
 }
 
+// questions is how many were asked so far.
+func (w *world) questions() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked
+}
+
+// kill makes the leader die at the entry of that number, after it is in the log or before.
+func (w *world) kill(at int, after bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.killAt, w.killPost = at, after
+}
+
 func (w *world) Leading() (uint64, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

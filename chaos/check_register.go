@@ -185,8 +185,8 @@ func (r register) refuse(s step) []any {
 		}
 		r.open, r.revision = false, s.revision
 	}
-	if r.revision != s.revision || r.revision == s.expected {
-		return nil
+	if r.revision == s.expected || r.revision != 0 && r.revision != s.revision {
+		return nil // of a flag that is not there a refusal names where the node stands
 	}
 	return []any{r}
 }

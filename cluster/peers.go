@@ -61,7 +61,7 @@ type report struct {
 	state  peerState
 	at     time.Time     // of the last answer
 	since  time.Time     // answers every time since then
-	offset time.Duration // its wall clock minus ours
+	wall   time.Time     // its wall clock at that moment
 	lag    uint64        // committed entries it did not have
 }
 
@@ -79,7 +79,7 @@ func (r *reports) get(id string) report {
 	return r.byID[id]
 }
 
-func (r *reports) put(id string, s peerState, offset time.Duration, commit uint64, now time.Time) {
+func (r *reports) put(id string, s peerState, wall time.Time, commit uint64, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byID == nil {
@@ -89,7 +89,7 @@ func (r *reports) put(id string, s peerState, offset time.Duration, commit uint6
 	if !old.healthy(now) {
 		old.since = now
 	}
-	r.byID[id] = report{state: s, at: now, since: old.since, offset: offset, lag: commit - min(commit, s.Last)}
+	r.byID[id] = report{state: s, at: now, since: old.since, wall: wall, lag: commit - min(commit, s.Last)}
 }
 
 // watchPeers asks every server of the configuration, once a second, how it is. From the answers come health, lag,
@@ -135,14 +135,14 @@ func (n *Node) peerIDs() map[string]bool {
 func (n *Node) poll(id string) {
 	ctx, cancel := context.WithTimeout(n.ctx, pollTime)
 	defer cancel()
-	start, before := time.Now(), n.cfg.Hooks.Wall()
+	start := time.Now()
 	commit := n.raft().CommitIndex()
 	s, err := n.askState(ctx, id)
 	if err != nil {
 		return // its report grows old
 	}
 	trip := time.Since(start)
-	n.reports.put(id, s, time.UnixMicro(s.Wall).Sub(before)-trip/2, commit, time.Now())
+	n.reports.put(id, s, time.UnixMicro(s.Wall).Add(trip/2), commit, time.Now())
 	n.checkRemoved(s)
 }
 
@@ -176,7 +176,8 @@ func (n *Node) checkRemoved(s peerState) {
 	n.failf(ExitRemoved, "server %s was removed from cluster %s; to join again start with an empty data directory, which gives it a new id", n.id(), s.ClusterID)
 }
 
-// clockCorrection is the voters' median clock relative to this node's.
+// clockCorrection is the voters' median clock relative to this node's as it is now: what was heard of the others goes on by
+// time that nobody sets, so a jump of our own clock a moment ago shows.
 func (n *Node) clockCorrection() time.Duration {
 	if n.network == nil {
 		return 0
@@ -190,7 +191,7 @@ func (n *Node) clockCorrection() time.Duration {
 		}
 		voters++
 		if r := n.reports.get(string(s.ID)); r.healthy(now) {
-			offsets = append(offsets, r.offset)
+			offsets = append(offsets, r.wall.Add(now.Sub(r.at)).Sub(n.cfg.Hooks.Wall()))
 		}
 	}
 	return medianOffset(offsets, voters)

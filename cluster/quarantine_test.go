@@ -53,7 +53,6 @@ func damages() map[string]damage {
 func TestACorruptNodeComesBackAsANewServer(t *testing.T) {
 	for name, d := range damages() {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			members := startMembers(t)
 			victim := members[2]
 			writeSome(t, members[0].node)

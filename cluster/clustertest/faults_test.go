@@ -239,6 +239,22 @@ func TestALeaderWhoseWallClockJumpsKeepsItsTime(t *testing.T) {
 	})
 }
 
+// What was heard of the others a moment ago must not make a clock that jumped since then look right.
+func TestAClockThatJumpsAtTheElectionIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.Start(t, clustertest.Options{})
+		leader := c.WaitLeader()
+		time.Sleep(3 * time.Second)
+		next := others(c, leader)[0]
+		next.Skew(time.Hour, 0)
+		require.NoError(t, leader.Node().Transfer(t.Context(), next.Name))
+		c.Wait("the transfer", 5*time.Second, func() bool { return c.Leader() == next })
+		_, err := next.Node().Propose(t.Context(), put(t, "a"))
+		require.NoError(t, err)
+		require.InDelta(t, time.Now().UnixMilli(), next.State().Now(), 100)
+	})
+}
+
 func TestAKillSwitchThrownIntoTheQuietSurvivesACrashOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.Start(t, clustertest.Options{})

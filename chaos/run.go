@@ -172,8 +172,9 @@ func level(nodes []Standing) bool {
 	return len(nodes) > 0 && !slices.ContainsFunc(nodes, func(s Standing) bool { return s.Index != nodes[0].Index })
 }
 
-// mostInstalls is how many snapshots a node may be given in a minute.
-const mostInstalls = 4
+// mostInstalls is how many snapshots a node may be given in a minute: one after each of the six rounds of faults, where only
+// ten entries are kept, and three more. A follower that can never be satisfied is given hundreds.
+const mostInstalls = 6 + 3
 
 func (v *Virtual) tooManyInstalls() (out []Violation) {
 	for _, node := range v.Nodes() {

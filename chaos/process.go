@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -126,12 +127,17 @@ func (w *Processes) add(founder bool) error {
 	return os.MkdirAll(filepath.Dir(m.log), 0o700)
 }
 
+// freeAddresses finds addresses that nobody listens at. They lie below the ports that systems give to whoever asks for any:
+// those are taken by other programs' connections while a process of ours is down.
 func freeAddresses(count int) (addresses []string, err error) {
 	var listeners []net.Listener
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	for try := 0; len(listeners) < count; try++ {
+		l, failed := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(20_000)))
+		if failed != nil && try < 1000 {
+			continue
+		}
+		if failed != nil {
+			return nil, errors.Join(failed, err)
 		}
 		listeners = append(listeners, l)
 		addresses = append(addresses, l.Addr().String())

@@ -22,9 +22,7 @@ func TestLeaderKilledAroundEveryEntry(t *testing.T) {
 				within(t, func(w *world) {
 					w.flag("f")
 					w.provide(values(answer))
-					w.mu.Lock()
 					w.kill(killAt, post)
-					w.mu.Unlock()
 					id := w.start(canary)
 					w.after(5 * time.Minute)
 					r := w.get(id)

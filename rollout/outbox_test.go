@@ -98,9 +98,7 @@ func TestNoticesSurviveTheDeathOfTheLeader(t *testing.T) {
 		for _, post := range []bool{false, true} {
 			listening(t, func(w *world, b *inbox) {
 				w.flag("f")
-				w.mu.Lock()
 				w.kill(killAt, post)
-				w.mu.Unlock()
 				w.start(heard)
 				w.after(2 * time.Minute)
 				at := fmt.Sprintf("killed at %d (after the entry: %v)", killAt, post)

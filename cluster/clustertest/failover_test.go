@@ -14,10 +14,7 @@ import (
 
 // Protocol timers only: there is no disk or network cost in a bubble, and so nothing that differs between machines.
 func TestFailoverTakesLessThanAPersonNotices(t *testing.T) {
-	rounds := 60
-	if testing.Short() {
-		rounds = 10
-	}
+	const rounds = 60 // fewer say nothing about a median
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.Start(t, clustertest.Options{})
 		c.WaitLeader()

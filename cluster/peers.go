@@ -58,11 +58,11 @@ func (n *Node) describe() peerState {
 
 // report is the last that was heard of a peer.
 type report struct {
-	state  peerState
-	at     time.Time     // of the last answer
-	since  time.Time     // answers every time since then
-	wall   time.Time     // its wall clock at that moment
-	lag    uint64        // committed entries it did not have
+	state peerState
+	at    time.Time // of the last answer
+	since time.Time // answers every time since then
+	wall  time.Time // its wall clock at that moment
+	lag   uint64    // committed entries it did not have
 }
 
 func (r report) healthy(now time.Time) bool { return !r.at.IsZero() && now.Sub(r.at) < healthyFor }

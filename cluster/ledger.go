@@ -49,11 +49,10 @@ func (n *Node) openLedger() (err error) {
 
 // keepLedger fills the archive until the node is closed.
 func (n *Node) keepLedger() {
-	trail := n.cfg.Store.Trail()
-	rows := trail.State().Written(n.ledgerHead(), int(^uint(0)>>1))
+	rows := n.ledgerTrail.State().Written(n.ledgerHead(), int(^uint(0)>>1))
 	synced, failing := time.Now(), false
 	for {
-		err := n.writeLedger(trail.State(), rows)
+		err := n.writeLedger(n.ledgerTrail.State(), rows)
 		if err != nil && !failing && !errors.Is(err, archive.ErrClosed) { // said once, not twenty times a second
 			n.log.Error("audit rows could not be kept beyond the newest; it is tried again", "error", err)
 		}
@@ -63,21 +62,34 @@ func (n *Node) keepLedger() {
 				n.log.Error("old audit rows could not be made safe", "error", err)
 			}
 		}
-		state, err := trail.Next(n.ctx)
-		if err != nil {
+		select {
+		case <-n.ledgerTrail.Moved():
+		case <-n.ctx.Done():
 			return
-		}
-		rows = slices.Clone(state.News())
-		if head, _ := state.AuditHead(); len(rows) == 0 && head == n.ledgerHead() {
-			continue
 		}
 		select { // what else comes now goes into one write
 		case <-time.After(ledgerPause):
 		case <-n.ctx.Done():
 		}
-		for ahead, ok := trail.Ahead(); ok; ahead, ok = trail.Ahead() {
-			rows = append(rows, ahead.News()...)
+		rows = n.collectLedger()
+	}
+}
+
+// collectLedger walks to the newest state and returns the rows of those in between. Where a restore began a new epoch, the
+// rows before it are written first: only until then do they follow the archive, and nothing else keeps them.
+func (n *Node) collectLedger() (rows []fsm.Written) {
+	for before := n.ledgerTrail.State(); ; {
+		state, ok := n.ledgerTrail.Ahead()
+		if !ok {
+			return rows
 		}
+		if state.Epoch() != before.Epoch() {
+			if err := n.writeLedger(before, rows); err != nil {
+				n.log.Error("audit rows of the time before a restore could not be kept", "error", err)
+			}
+			rows = nil
+		}
+		rows, before = append(rows, state.News()...), state
 	}
 }
 
@@ -111,6 +123,9 @@ func (n *Node) writeLedger(state *fsm.State, rows []fsm.Written) error {
 
 // closeLedger writes what is left and ends the archive.
 func (n *Node) closeLedger() error {
+	if n.ledgerTrail != nil {
+		n.collectLedger() // the newest rows are in the state
+	}
 	state := n.cfg.Store.State()
 	if err := n.partLedger(state); err != nil {
 		return errors.Join(err, n.ledger.Close())

@@ -67,11 +67,12 @@ type Node struct {
 	space    space
 	yielding sync.Mutex // leadership is being handed to a server with space
 
-	saved      uint64           // applied index on disk
-	learning   chan struct{}    // held while what is learned is written: a mutex held over a write would stop a bubble's time
-	ledger     *archive.Archive // nil without a data directory
-	metrics    *metrics
-	collectors []prometheus.Collector
+	saved       uint64           // applied index on disk
+	learning    chan struct{}    // held while what is learned is written: a mutex held over a write would stop a bubble's time
+	ledger      *archive.Archive // nil without a data directory
+	ledgerTrail *fsm.Trail       // how far the archive's writer has walked; nil before it starts
+	metrics     *metrics
+	collectors  []prometheus.Collector
 
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -117,6 +118,7 @@ func (n *Node) open() error {
 	n.goes(n.watchRaft)
 	n.goes(n.keepProgress)
 	if n.ledger != nil {
+		n.ledgerTrail = n.cfg.Store.Trail()
 		n.goes(n.keepLedger)
 	}
 	n.goes(n.watchSpace)

@@ -1,7 +1,5 @@
 package fsm
 
-import "context"
-
 // Trail is somebody's way through every state that is published, in order and without a gap. Whoever only wants the newest
 // waits for Changed instead. A trail that is not walked keeps the states before it in memory.
 type Trail struct{ at *generation }
@@ -12,16 +10,8 @@ func (s *Store) Trail() *Trail { return &Trail{s.current.Load()} }
 // State is where the trail stands.
 func (t *Trail) State() *State { return t.at.state }
 
-// Next waits for the state that was published after the one where the trail stands, and goes there.
-func (t *Trail) Next(ctx context.Context) (*State, error) {
-	select {
-	case <-t.at.replaced:
-		t.at = t.at.next
-		return t.at.state, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
+// Moved is closed when there is a state after the one where the trail stands.
+func (t *Trail) Moved() <-chan struct{} { return t.at.replaced }
 
 // Ahead goes to the next state if it is there already.
 func (t *Trail) Ahead() (*State, bool) {

@@ -151,7 +151,7 @@ func (a *app) remote(c *cobra.Command) *cobra.Command {
 	f.StringVar(&a.where.tenant, "tenant", "", `tenant (HOIST_TENANT; default "default")`)
 	f.StringVar(&a.where.token, "token", "", "credential, sent as a bearer token (HOIST_TOKEN)")
 	f.StringVar(&a.where.context, "context", "", "context of ~/.config/hoist/config.yaml to take these from")
-	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "give up after this long")
+	spanFlag(f, &a.timeout, "timeout", time.Millisecond, 10*time.Second, "give up after this long")
 	return c
 }
 

@@ -57,7 +57,7 @@ measuring goes on. When the freeze ends, by itself after --for or with "hoist en
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for those who meet the freeze")
-	c.Flags().DurationVar(&span, "for", 0, "end by itself after this long (0: until somebody unfreezes)")
+	spanFlag(c.Flags(), &span, "for", 0, 0, "end by itself after this long (0: until somebody unfreezes)")
 	c.Flags().BoolVar(&window, "window", false, "it is planned, not an incident")
 	over.flags(c)
 	c, w = a.changing(c)

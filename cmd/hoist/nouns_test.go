@@ -44,6 +44,16 @@ func TestEnvironments(t *testing.T) {
 	refuses(t, exitNotFound, "nowhere", "flag", "list", "-e", "nowhere")
 }
 
+// A length of time that has no meaning is refused where it is read: -2h would have frozen until somebody unfreezes.
+func TestLengthsOfTimeThatHaveNoMeaningAreRefused(t *testing.T) {
+	dev(t)
+	refuses(t, exitUsage, `"-2h" for "--for" flag: the least is 0s`, "env", "freeze", "--reason", "x", "--for", "-2h")
+	refuses(t, exitUsage, "such as 90s, 15m or 2h", "env", "freeze", "--reason", "x", "--for", "2")
+	refuses(t, exitUsage, "--expires", "token", "create", "--kind", "srv", "--expires", "-1s")
+	refuses(t, exitUsage, "--timeout", "flag", "list", "--timeout", "0")
+	require.NotContains(t, does(t, "env", "list", "-o", "yaml"), "frozen")
+}
+
 func TestOneNodeShowsItsCluster(t *testing.T) {
 	dev(t)
 	require.Contains(t, does(t, "cluster", "status"), "quorum     1 of 1 voters; a single voter: it cannot be lost")

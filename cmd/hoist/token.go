@@ -135,7 +135,7 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 	f.StringSliceVar(&request.Groups, "group", nil, "groups of approvers the owner is in, repeatable or separated by commas")
 	f.StringSliceVar(&request.Origins, "origin", nil, "pages that a cli token may be used from, for example https://app.example.com")
 	f.Uint32Var(&request.Rate, "rate", 0, "evaluations per second and node of a srv or cli token (0: no limit)")
-	f.DurationVar(&expires, "expires", 0, "how long it counts, for example 720h (0: until it is revoked)")
+	spanFlag(f, &expires, "expires", 0, 0, "how long it counts, for example 720h (0: until it is revoked)")
 	f.BoolVar(&request.ActAs, "act-as", false, "may name other users in X-User-ID (gateways)")
 	f.BoolVar(&request.Everywhere, "everywhere", false, "for every tenant and the cluster itself")
 	c, w = a.changing(c)

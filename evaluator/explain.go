@@ -1,5 +1,7 @@
 package evaluator
 
+import "strconv"
+
 // Explanation is an evaluation with every step recorded; its JSON is the API's. The steps stand in the order of
 // evaluation and why-not is as complete as why: every clause of every rule looked at says what it saw.
 type Explanation struct {
@@ -24,9 +26,11 @@ type ClauseStep struct {
 	Index     int    `json:"index"`
 	Attribute string `json:"attribute,omitempty"`
 	Operator  string `json:"operator"`
-	Seen      string `json:"seen,omitempty"` // JSON of the attribute (management callers only), or the variant of a prerequisite
-	State     string `json:"state"`          // match, no-match, missing or unusable
-	Result    bool   `json:"result"`         // after negate and ifMissing
+	Negate    bool   `json:"negate,omitempty"`
+	Asked     string `json:"asked,omitempty"` // JSON of the values it compares with, or of the segments or flag it names; the first ones of many
+	Seen      string `json:"seen,omitempty"`  // JSON of the attribute (management callers only), or the variant of a prerequisite
+	State     string `json:"state"`           // match, no-match, missing or unusable
+	Result    bool   `json:"result"`          // after negate and ifMissing
 }
 
 // BucketStep is where a split put the context.
@@ -60,7 +64,50 @@ func (s *Snapshot) Explain(key string, c *Context) *Explanation {
 	e.Result = *q.decide(f, 0)
 	e.Result.Revision = s.revision
 	e.Steps = t.steps
+	e.ask(f.record)
 	return e
+}
+
+// askedValues is how many values of a clause an explanation shows; a list may have 10,000.
+const askedValues = 5
+
+// ask adds to the clauses what they ask for. Matchers do not keep that in a form for people; the record of the flag does.
+func (e *Explanation) ask(record []byte) {
+	f, err := DecodeFlag(record)
+	if err != nil {
+		return // what it saw and made of it stands anyway
+	}
+	rules := f.Rules
+	for i := range e.Steps {
+		step := &e.Steps[i]
+		if step.Kind != "rule" || len(rules) == 0 {
+			continue
+		}
+		for j := range step.Clauses {
+			clause := &step.Clauses[j]
+			from := &rules[0].If[clause.Index]
+			clause.Negate, clause.Asked = from.Negate, asked(from.Values)
+		}
+		rules = rules[1:]
+	}
+}
+
+func asked(values []Value) string {
+	if len(values) == 0 {
+		return ""
+	}
+	text := []byte{'['}
+	for i := range values[:min(len(values), askedValues)] {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = values[i].AppendJSON(text)
+	}
+	text = append(text, ']')
+	if more := len(values) - askedValues; more > 0 {
+		return string(text) + " and " + strconv.Itoa(more) + " more"
+	}
+	return string(text)
 }
 
 // trace collects the steps of one query.

@@ -57,3 +57,10 @@ func TestExplainSaysWhyAndWhyNot(t *testing.T) {
 	require.NoError(t, err)
 	golden(t, "explain.json", append(text, '\n'))
 }
+
+func TestExplainShowsTheFirstOfManyValues(t *testing.T) {
+	s := snapshotOf(t, ruleFlag("f", `{"attribute":"plan","operator":"in","negate":true,"values":[`+quoted("p", 12)+`]}`))
+	clause := s.Explain("f", evaluator.NewContext("u")).Steps[0].Clauses[0]
+	require.Equal(t, `["p0","p1","p2","p3","p4"] and 7 more`, clause.Asked)
+	require.True(t, clause.Negate)
+}

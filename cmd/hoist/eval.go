@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -184,8 +185,7 @@ func (a *app) showStep(step *hoistv1.ExplainStep) {
 	}
 	fmt.Fprintln(a.stdout)
 	for _, clause := range step.GetClauses() {
-		fmt.Fprintf(a.stdout, "             if %s: %s (saw %s)\n",
-			strings.TrimSpace(clause.GetAttribute()+" "+clause.GetOperator()), clause.GetState(), seenText(clause.GetSeen()))
+		fmt.Fprintf(a.stdout, "             if %s: %s%s\n", clauseText(clause), clause.GetState(), seenText(clause))
 	}
 	if b := step.GetBucket(); b != nil {
 		fmt.Fprintf(a.stdout, "             bucket: %s %q with salt %q is unit %d of 100000 -> %s\n",
@@ -193,9 +193,21 @@ func (a *app) showStep(step *hoistv1.ExplainStep) {
 	}
 }
 
-func seenText(seen string) string {
-	if seen == "" {
-		return "nothing"
+func clauseText(c *hoistv1.ExplainClause) string {
+	words := []string{c.GetAttribute(), c.GetOperator(), c.GetAsked()}
+	if c.GetNegate() {
+		words = append([]string{"not"}, words...)
 	}
-	return seen
+	return strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " ")
+}
+
+// seenText is what the clause looked at. A segment looks at the whole context.
+func seenText(c *hoistv1.ExplainClause) string {
+	switch {
+	case c.GetSeen() != "":
+		return " (saw " + c.GetSeen() + ")"
+	case c.GetAttribute() != "":
+		return " (saw nothing)"
+	}
+	return ""
 }

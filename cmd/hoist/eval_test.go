@@ -48,7 +48,8 @@ func TestExplainSaysWhyAndWhyNot(t *testing.T) {
 	got := does(t, "eval", "new-checkout", "-c", "targetingKey=user-1", "-c", "email=a@other.example", "--explain")
 	require.Contains(t, got, "prerequisite payments-v2")
 	require.Contains(t, got, "no-match     rule staff")
-	require.Contains(t, got, `saw "a@other.example"`)
+	require.Contains(t, got, `if email ends-with ["@shop.example"]: no-match (saw "a@other.example")`)
+	require.Contains(t, got, `if segment ["beta-testers"]`)
 	require.Contains(t, got, "match        default")
 
 	got = does(t, "eval", "buy-button", "-c", "targetingKey=user-1", "--explain")

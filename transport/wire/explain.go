@@ -12,7 +12,8 @@ func EncodeExplanation(e *evaluator.Explanation) []*hoistv1.ExplainStep {
 		m := &hoistv1.ExplainStep{Kind: step.Kind, Id: step.ID, Outcome: step.Outcome, Why: step.Why}
 		for _, c := range step.Clauses {
 			m.Clauses = append(m.Clauses, &hoistv1.ExplainClause{
-				Index: int32(c.Index), Attribute: c.Attribute, Operator: c.Operator, Seen: c.Seen, State: c.State, Result: c.Result,
+				Index: int32(c.Index), Attribute: c.Attribute, Operator: c.Operator, Negate: c.Negate, Asked: c.Asked,
+				Seen: c.Seen, State: c.State, Result: c.Result,
 			})
 		}
 		if b := step.Bucket; b != nil {

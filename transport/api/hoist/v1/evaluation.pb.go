@@ -604,8 +604,12 @@ type ExplainClause struct {
 	// The attribute's value as text.
 	Seen string `protobuf:"bytes,4,opt,name=seen,proto3" json:"seen,omitempty"`
 	// match, no-match, missing or unusable.
-	State         string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
-	Result        bool   `protobuf:"varint,6,opt,name=result,proto3" json:"result,omitempty"`
+	State  string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	Result bool   `protobuf:"varint,6,opt,name=result,proto3" json:"result,omitempty"`
+	// The clause is true where its comparison is not.
+	Negate bool `protobuf:"varint,7,opt,name=negate,proto3" json:"negate,omitempty"`
+	// JSON of the values it compares with, or of the segments it names; of many the first five, and how many more.
+	Asked         string `protobuf:"bytes,8,opt,name=asked,proto3" json:"asked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,6 +684,20 @@ func (x *ExplainClause) GetResult() bool {
 		return x.Result
 	}
 	return false
+}
+
+func (x *ExplainClause) GetNegate() bool {
+	if x != nil {
+		return x.Negate
+	}
+	return false
+}
+
+func (x *ExplainClause) GetAsked() string {
+	if x != nil {
+		return x.Asked
+	}
+	return ""
 }
 
 // ExplainBucket is where a split put the context.
@@ -980,14 +998,16 @@ const file_hoist_v1_evaluation_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x10\n" +
 	"\x03why\x18\x04 \x01(\tR\x03why\x121\n" +
 	"\aclauses\x18\x05 \x03(\v2\x17.hoist.v1.ExplainClauseR\aclauses\x12/\n" +
-	"\x06bucket\x18\x06 \x01(\v2\x17.hoist.v1.ExplainBucketR\x06bucket\"\xa1\x01\n" +
+	"\x06bucket\x18\x06 \x01(\v2\x17.hoist.v1.ExplainBucketR\x06bucket\"\xcf\x01\n" +
 	"\rExplainClause\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x1c\n" +
 	"\tattribute\x18\x02 \x01(\tR\tattribute\x12\x1a\n" +
 	"\boperator\x18\x03 \x01(\tR\boperator\x12\x12\n" +
 	"\x04seen\x18\x04 \x01(\tR\x04seen\x12\x14\n" +
 	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
-	"\x06result\x18\x06 \x01(\bR\x06result\"\xab\x01\n" +
+	"\x06result\x18\x06 \x01(\bR\x06result\x12\x16\n" +
+	"\x06negate\x18\a \x01(\bR\x06negate\x12\x14\n" +
+	"\x05asked\x18\b \x01(\tR\x05asked\"\xab\x01\n" +
 	"\rExplainBucket\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +

@@ -56,7 +56,11 @@ sim-bugs: ## Plant every known defect in turn and show which invariant catches i
 
 .PHONY: sim-found
 sim-found: ## Bring the defects back that the simulator has found, and show that their tests still see them
-	chaos/testdata/found/again.sh
+	chaos/testdata/again.sh found
+
+.PHONY: sim-healing
+sim-healing: ## Switch each healing of a node off in turn, and show which test fails without it
+	chaos/testdata/again.sh healing
 
 conformance: ## Run the OpenFeature suite against `hoist dev`: the stock Go and npm OFREP providers, and ours in process
 	cd transport/openfeature && $(GO) test ./...

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hoistflags/hoist/cluster"
@@ -80,6 +81,48 @@ func TestACorruptNodeComesBackAsANewServer(t *testing.T) {
 			}, 10*time.Second, 10*time.Millisecond)
 		})
 	}
+}
+
+// A log that ends before what was applied is whole in itself; only what the node wrote down beside it shows the loss.
+func TestALogThatLostItsEndIsPutAside(t *testing.T) {
+	members := startMembers(t)
+	victim := members[2]
+	writeSome(t, members[0].node)
+	applied := members[0].config.Store.State().Index()
+	require.Eventually(t, func() bool { return victim.config.Store.State().Index() >= applied }, 20*time.Second, 10*time.Millisecond)
+	old := victim.node.Status().NodeID
+	require.NoError(t, victim.node.Close())
+	bolt, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(victim.config.DataDir, "raft.db"), MsgpackUseNewTimeFormat: true})
+	require.NoError(t, err)
+	last, err := bolt.LastIndex()
+	require.NoError(t, err)
+	require.NoError(t, bolt.DeleteRange(last-3, last))
+	require.NoError(t, bolt.Close())
+
+	victim.open(t)
+	require.NotEqual(t, old, victim.node.Status().NodeID, "it may have acknowledged what it lost")
+	require.Eventually(t, func() bool { return victim.config.Store.State().Index() >= applied }, 20*time.Second, 10*time.Millisecond)
+}
+
+// The process ended between the note and the last file it moves: the identity is gone, the old log still there.
+func TestAnInterruptedQuarantineIsFinished(t *testing.T) {
+	members := startMembers(t)
+	victim := members[2]
+	writeSome(t, members[0].node)
+	applied := members[0].config.Store.State().Index()
+	require.NoError(t, victim.node.Close())
+	in := func(name ...string) string { return filepath.Join(append([]string{victim.config.DataDir}, name...)...) }
+	require.NoError(t, os.WriteFile(in("rejoin.json"), []byte(`{"because": "a test", "directory": "quarantine-1"}`), 0o600))
+	require.NoError(t, os.Mkdir(in("quarantine-1"), 0o700))
+	require.NoError(t, os.Rename(in("node.json"), in("quarantine-1", "node.json")))
+
+	victim.open(t)
+	require.FileExists(t, in("quarantine-1", "raft.db"), "no new server over an old log")
+	require.Eventually(t, func() bool { return victim.config.Store.State().Index() >= applied }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(in("rejoin.json"))
+		return os.IsNotExist(err)
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 // Alone it may not decide that its data is worthless, and founding a new cluster would make it so.

@@ -20,6 +20,7 @@ type Disk struct {
 	life int           // counts crashes
 	sync time.Duration // how long a sync takes
 	err  error         // what writes of the log answer
+	all  bool          // and all other writes too
 	torn bool          // half of such a write lands all the same
 	hung chan struct{} // closed when a hang is over
 	room room
@@ -35,7 +36,7 @@ func (d *Disk) Crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.life++
-	d.err, d.torn = nil, false
+	d.err, d.all, d.torn = nil, false, false
 	d.release()
 }
 
@@ -43,14 +44,31 @@ func (d *Disk) Crash() {
 func (d *Disk) Tear(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.err, d.torn = err, true
+	d.err, d.all, d.torn = err, false, true
 }
 
 // Fail lets writes of the log fail with err; nil ends it.
 func (d *Disk) Fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.err, d.torn = err, false
+	d.err, d.all, d.torn = err, false, false
+}
+
+// FailAll lets every write fail with err, those of terms and votes too; nil ends it.
+func (d *Disk) FailAll(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err, d.all, d.torn = err, true, false
+}
+
+// Length is how many entries the log holds.
+func (d *Disk) Length() (uint64, error) {
+	first, err := d.inner.Log.FirstIndex()
+	if err != nil {
+		return 0, err
+	}
+	last, err := d.inner.Log.LastIndex()
+	return last + 1 - first, err
 }
 
 // Slow makes every sync take so long.
@@ -100,7 +118,7 @@ type view struct {
 // write lets do happen when the sync is through, unless the process crashed meanwhile.
 func (v *view) write(log bool, do func() error) error {
 	v.disk.mu.Lock()
-	wait, hung, err := v.disk.sync, v.disk.hung, v.disk.err
+	wait, hung, err, all := v.disk.sync, v.disk.hung, v.disk.err, v.disk.all
 	if v.disk.room.free == 0 {
 		v.disk.mu.Unlock()
 		return syscall.ENOSPC
@@ -110,7 +128,7 @@ func (v *view) write(log bool, do func() error) error {
 		<-hung
 	}
 	time.Sleep(wait)
-	if log && err != nil {
+	if err != nil && (log || all) {
 		return err
 	}
 	v.disk.mu.Lock()

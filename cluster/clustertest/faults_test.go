@@ -192,13 +192,39 @@ func TestAHungDiskEndsTheProcessAndAnotherLeads(t *testing.T) {
 		require.NoError(t, err)
 		require.Less(t, time.Since(start), 4*time.Second)
 		var exit *cluster.ExitError
-		require.ErrorAs(t, <-leader.Node().Fatal(), &exit)
+		require.ErrorAs(t, ending(t, leader), &exit)
 		require.Equal(t, cluster.ExitDisk, exit.Code)
 		require.ErrorContains(t, exit, "the disk hangs")
 		c.Crash(leader)
 		c.Restart(leader)
 		c.WaitQuiet()
 	})
+}
+
+// Raft lets a leader that cannot write step down. It would be elected again, though, and as a follower it would ask for the
+// same entries for ever; and a term that cannot be written would make raft panic.
+func TestALeaderWhoseDiskFailsIsReplaced(t *testing.T) {
+	for name, fail := range map[string]func(*clustertest.Disk, error){"entries": (*clustertest.Disk).Fail, "terms too": (*clustertest.Disk).FailAll} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := clustertest.Start(t, clustertest.Options{Logger: talk()})
+				leader := c.WaitLeader()
+				c.WaitQuiet()
+				fail(leader.Disk, errors.New("input/output error"))
+				start := time.Now()
+				_, err := others(c, leader)[0].Node().Propose(within(t, 10*time.Second), put(t, "a"))
+				require.NoError(t, err)
+				require.Less(t, time.Since(start), 3*time.Second)
+				var exit *cluster.ExitError
+				require.ErrorAs(t, ending(t, leader), &exit)
+				require.Equal(t, cluster.ExitDisk, exit.Code)
+				require.ErrorContains(t, exit, "input/output error")
+				c.Crash(leader) // as a supervisor starts it again, on another disk
+				c.Restart(leader)
+				c.WaitQuiet()
+			})
+		})
+	}
 }
 
 func TestADiskThatFailsTwiceEndsTheProcess(t *testing.T) {
@@ -211,7 +237,7 @@ func TestADiskThatFailsTwiceEndsTheProcess(t *testing.T) {
 		_, err := leader.Node().Propose(t.Context(), put(t, "a"))
 		require.NoError(t, err, "a majority has it")
 		var exit *cluster.ExitError
-		require.ErrorAs(t, <-broken.Node().Fatal(), &exit)
+		require.ErrorAs(t, ending(t, broken), &exit)
 		require.Equal(t, cluster.ExitDisk, exit.Code)
 		require.ErrorContains(t, exit, "input/output error")
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hoistflags/hoist/cluster/clustertest"
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
 )
@@ -40,6 +41,17 @@ func has(s *fsm.State, key string) bool {
 	}
 	_, ok = env.Flag(key)
 	return ok
+}
+
+// ending is why a member's process must end; that it must is certain, so a minute without a reason is a failure.
+func ending(t testing.TB, m *clustertest.Member) error {
+	select {
+	case err := <-m.Node().Fatal():
+		return err
+	case <-time.After(time.Minute):
+		require.FailNow(t, "the process does not end", m.Name)
+		return nil
+	}
 }
 
 // talk shows the nodes' logs when asked for.

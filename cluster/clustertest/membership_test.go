@@ -77,7 +77,7 @@ func TestARemovedServerEndsAndStaysAway(t *testing.T) {
 					c.Restart(gone)
 				}
 				var exit *cluster.ExitError
-				require.ErrorAs(t, <-gone.Node().Fatal(), &exit)
+				require.ErrorAs(t, ending(t, gone), &exit)
 				require.Equal(t, cluster.ExitRemoved, exit.Code)
 				c.Stop(gone)
 				require.ErrorAs(t, c.TryStart(gone, 0, nil), &exit)
@@ -97,7 +97,7 @@ func TestALeaderCanBeRemoved(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		require.NoError(t, leader.Node().Remove(within(t, 10*time.Second), leader.Name, false))
 		var exit *cluster.ExitError
-		require.ErrorAs(t, <-leader.Node().Fatal(), &exit)
+		require.ErrorAs(t, ending(t, leader), &exit)
 		require.Equal(t, cluster.ExitRemoved, exit.Code)
 		_, err := others(c, leader)[0].Node().Propose(t.Context(), put(t, "a"))
 		require.NoError(t, err)
@@ -164,7 +164,7 @@ func TestFoundersWhoExpectDifferentNumbersSaySo(t *testing.T) {
 		c := clustertest.Start(t, clustertest.Options{Nodes: 2})
 		odd := c.Add()
 		require.NoError(t, c.TryStart(odd, 5, c.Seeds()))
-		err := <-odd.Node().Fatal()
+		err := ending(t, odd)
 		require.ErrorContains(t, err, "bootstrap-expect is 5 here and 2 on")
 	})
 }

@@ -40,6 +40,29 @@ func TestALeaderWhoseDiskFillsUpHandsLeadershipOn(t *testing.T) {
 	})
 }
 
+func TestANodeWithAFullDiskShortensItsLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.Start(t, clustertest.Options{Logger: talk(), SnapshotThreshold: 10_000, TrailingLogs: 10_000})
+		leader := c.WaitLeader()
+		for i := range 600 {
+			_, err := leader.Node().Propose(within(t, 10*time.Second), put(t, fmt.Sprint("k", i)))
+			require.NoError(t, err)
+		}
+		c.WaitQuiet()
+		length := func(m *clustertest.Member) uint64 {
+			entries, err := m.Disk.Length()
+			require.NoError(t, err)
+			return entries
+		}
+		full, spared := others(c, leader)[0], others(c, leader)[1]
+		require.Greater(t, length(full), uint64(600))
+		full.Disk.SetFree(almostFull)
+		c.Wait("a shorter log", 10*time.Second, func() bool { return length(full) < 300 })
+		require.Greater(t, length(spared), uint64(600), "only there")
+		c.WaitQuiet()
+	})
+}
+
 func TestWritesAreRefusedWhileNoVoterHasSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.Start(t, clustertest.Options{Logger: talk()})

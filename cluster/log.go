@@ -14,6 +14,7 @@ import (
 
 const (
 	hangAfter     = 2 * time.Second // a write this long is a hung disk
+	hangBeats     = 8               // in which that time is counted
 	failureWindow = time.Minute     // two failed writes within it end the process
 	fullPause     = 100 * time.Millisecond
 	opSet         = "set" // a term or a vote
@@ -94,12 +95,12 @@ func (s *logStore) writeTerm(do func() error) error {
 // timed runs do under the watchdog.
 func (s *logStore) timed(op string, do func() error) error {
 	start := time.Now()
-	watchdog := time.AfterFunc(hangAfter, func() {
+	watched := watch(func() {
 		s.fail(&ExitError{Code: ExitDisk, Detail: fmt.Sprintf("the disk hangs: %s takes longer than %s; check the disk of the data directory, then start again", op, hangAfter)})
 		s.isolate()
 	})
 	err := do()
-	watchdog.Stop()
+	watched.end()
 	s.duration.WithLabelValues(op).Observe(time.Since(start).Seconds())
 	return err
 }

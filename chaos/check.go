@@ -44,6 +44,7 @@ const (
 	Membership    = 15
 	Idempotent    = 16
 	Available     = 17
+	Whole         = 18
 )
 
 // Invariants names them all.
@@ -66,6 +67,7 @@ func Invariants() map[int]string {
 		Membership:    "members change one at a time",
 		Idempotent:    "a retry has no second effect",
 		Available:     "writes go on while a majority is whole",
+		Whole:         "a promotion happens as a whole, once, and goes back as one",
 	}
 }
 

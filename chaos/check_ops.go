@@ -40,7 +40,8 @@ func checkOps(e Evidence, r *replayed) (out []Violation) {
 		if op.Input.Kind.Reads() {
 			continue
 		}
-		index, logged := r.request[asked{Person, op.Request}]
+		person := op.Input.Person()
+		index, logged := r.request[asked{person.Kind + "/" + person.ID, op.Request}]
 		switch op.Outcome {
 		case OK:
 			out = append(out, r.checkDone(op, index, logged)...)
@@ -52,9 +53,6 @@ func checkOps(e Evidence, r *replayed) (out []Violation) {
 	}
 	return out
 }
-
-// Person is the actor of every client, as kind/id.
-const Person = "user/chaos"
 
 func (r *replayed) checkDone(op Op, index uint64, logged bool) []Violation {
 	if op.Revision > r.last() && !logged {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
@@ -66,6 +67,25 @@ func Encoded(in Input) ([]byte, error) {
 	return fsm.EncodeCommand(c)
 }
 
+// promotion is the part about promotions.
+func promotion(in Input, scope fsm.Scope) (fsm.Command, error) {
+	switch in.Kind {
+	case Promote:
+		return fsm.OpenPromotion{Scope: scope, Source: Rollouts, Type: fsm.PromotionFull}, nil
+	case Step:
+		move := fsm.MoveChange{Scope: scope, ID: in.Key, Move: fsm.ChangeMove(in.Value)}
+		if in.Plan != "" {
+			at, err := time.Parse(time.RFC3339Nano, in.Plan)
+			if err != nil {
+				return nil, err
+			}
+			move.At = at.UnixMilli()
+		}
+		return move, nil
+	}
+	return nil, fmt.Errorf("%q writes nothing", in.Kind)
+}
+
 // control is the part about rollouts, freezes and schedules.
 func control(in Input, scope fsm.Scope) (fsm.Command, error) {
 	switch in.Kind {
@@ -88,5 +108,5 @@ func control(in Input, scope fsm.Scope) (fsm.Command, error) {
 		}
 		return fsm.PutSchedule{Scope: scope, Schedule: s}, nil
 	}
-	return nil, fmt.Errorf("%q writes nothing", in.Kind)
+	return promotion(in, scope)
 }

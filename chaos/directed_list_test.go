@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -11,9 +12,9 @@ import (
 	"github.com/hoistflags/hoist/fsm"
 )
 
-// directedScenarios are those of the write path, of reads, of nodes and of rollouts.
+// directedScenarios are those of the write path, of reads, of nodes, of rollouts and of promotions.
 func directedScenarios() []directed {
-	return append(append(writeScenarios(), nodeScenarios()...), rolloutScenarios()...)
+	return slices.Concat(writeScenarios(), nodeScenarios(), rolloutScenarios(), promotionScenarios())
 }
 
 func writeScenarios() []directed {

@@ -1,11 +1,14 @@
 package chaos
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/hoistflags/hoist/fsm"
 )
 
 // Outcome is what a client knows of its operation in the end.
@@ -40,6 +43,8 @@ const (
 	Freeze   Kind = "freeze"   // an environment
 	Unfreeze Kind = "unfreeze" //
 	Schedule Kind = "schedule" // of a flag
+	Promote  Kind = "promote"  // everything from Rollouts into Production: opens a promotion
+	Step     Kind = "step"     // of a promotion, by a person
 )
 
 // Reads tells whether the kind changes nothing.
@@ -49,19 +54,24 @@ func (k Kind) Reads() bool { return k == Read || k == Stale || k == Bounded }
 type Input struct {
 	Kind        Kind    `json:"kind"`
 	Environment string  `json:"environment"`
-	Key         string  `json:"key,omitempty"`      // of the flag, or the id of the rollout
-	Value       string  `json:"value,omitempty"`    // of put and cas: unique in the history; of move: which
+	Key         string  `json:"key,omitempty"`      // of the flag, or the id of the rollout or promotion
+	Value       string  `json:"value,omitempty"`    // of put and cas: unique in the history; of move and step: which
 	Expected    *uint64 `json:"expected,omitempty"` // of cas and batch
 	Min         uint64  `json:"min,omitempty"`      // of bounded
 	Epoch       string  `json:"epoch,omitempty"`    // of bounded: that of Min
 	Parts       []Input `json:"parts,omitempty"`    // of batch
-	Plan        string  `json:"plan,omitempty"`     // of start: YAML
+	Plan        string  `json:"plan,omitempty"`     // of start: YAML; of step: when it is to happen
+	As          string  `json:"as,omitempty"`       // who asks; empty: chaos
 }
+
+// Person is who asks.
+func (in Input) Person() fsm.Actor { return fsm.Actor{Kind: fsm.ActorUser, ID: cmp.Or(in.As, "chaos")} }
 
 // Result is what a client was told.
 type Result struct {
 	Object   uint64 `json:"object,omitempty"` // revision of the flag: after the write, or as it was read
 	Changed  bool   `json:"changed,omitempty"`
+	Made     string `json:"made,omitempty"` // id of the promotion that was opened
 	Replayed bool   `json:"replayed,omitempty"`
 	Code     string `json:"code,omitempty"`    // of a refusal
 	Current  uint64 `json:"current,omitempty"` // revision that a refusal names

@@ -18,13 +18,14 @@ type Load struct {
 	Clients int           // that write and read flags; 0: 3
 	Pause   time.Duration // between the bursts of a client, at most; 0: 1.2 s
 	Follow  int           // followers per environment; 0: none
-	Control bool          // rollouts, freezes and schedules as well
+	Control bool          // rollouts, freezes, schedules and promotions as well
 }
 
 // The environments, by what happens there. The reference model knows every command of the first.
 const (
-	Registers = "dev"
-	Rollouts  = "staging" // and schedules
+	Registers  = "dev"
+	Rollouts   = "staging"    // and schedules
+	Production = "production" // promotions, and nothing else
 )
 
 // registerKeys are the flags that see puts, compare-and-set and kills only, so that porcupine can search their order;
@@ -52,7 +53,7 @@ func (l Load) Start(ctx context.Context) (stop func()) {
 		clients.Go(func() { c.run(ctx) })
 	}
 	number := 100
-	for _, environment := range []string{Registers, Rollouts} {
+	for _, environment := range []string{Registers, Rollouts, Production} {
 		for range l.Follow {
 			number++
 			own := number
@@ -62,6 +63,8 @@ func (l Load) Start(ctx context.Context) (stop func()) {
 	if l.Control {
 		c := l.caller(50)
 		clients.Go(func() { c.steer(ctx) })
+		p := l.caller(60)
+		clients.Go(func() { p.promote(ctx) })
 	}
 	return func() {
 		cancel()

@@ -169,7 +169,8 @@ func (m *model) settle(e fsm.Entry, a answer, o fsm.Outcome) {
 
 // storedCode tells whether a refusal is found again by a retry.
 func storedCode(k fsm.Kind) bool {
-	return slices.Contains([]fsm.Kind{fsm.KindInvalid, fsm.KindNotFound, fsm.KindConflict, fsm.KindExists, fsm.KindIllegal, fsm.KindFrozen}, k)
+	return slices.Contains([]fsm.Kind{fsm.KindInvalid, fsm.KindNotFound, fsm.KindConflict, fsm.KindExists, fsm.KindIllegal, fsm.KindFrozen,
+		fsm.KindDenied, fsm.KindState, fsm.KindStale, fsm.KindDrift, fsm.KindPipeline, fsm.KindSelfApproval, fsm.KindProtected}, k)
 }
 
 func body(p *fsm.Proposal) []byte {

@@ -107,7 +107,7 @@ type named struct{ next http.RoundTripper }
 
 func (n *named) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.Header.Set("X-User-Id", strings.TrimPrefix(Person, "user/"))
+	r.Header.Set("X-User-Id", Input{}.Person().ID)
 	return n.next.RoundTrip(r)
 }
 

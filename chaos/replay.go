@@ -49,13 +49,14 @@ func replay(e Evidence) (*replayed, []Violation) {
 	if len(r.entries) > 0 {
 		r.first = r.entries[0].Index
 	}
-	store, rollouts := fsm.NewStore(), newRolloutCheck()
+	store, rollouts, promotions := fsm.NewStore(), newRolloutCheck(), newPromotionCheck()
 	for i, entry := range r.entries {
 		before := store.State()
 		o := store.Apply([]fsm.Entry{entry.Entry})[0]
 		out = append(out, r.take(entry, o)...)
 		out = append(out, r.auditOf(entry, before, store.State())...)
 		out = append(out, rollouts.step(entry, before, store.State(), o)...)
+		out = append(out, promotions.step(entry, before, store.State())...)
 		r.stand = append(r.stand, standing{store.State().Epoch(), store.State().DomainHash(), store.State().FullHash()})
 		next := uint64(1<<63 - 1)
 		if i+1 < len(r.entries) {

@@ -40,32 +40,48 @@ func (c virtualClient) Do(ctx context.Context, op *Op) {
 	if op.Input.Kind.Reads() {
 		c.read(ctx, node, store, op)
 	} else {
-		c.write(ctx, node, op)
+		c.write(ctx, node, store, op)
 	}
 	if now, _ := m.Running(); now != node {
 		op.Outcome = Unknown // whatever a dead process says, nobody hears it
 	}
 }
 
-func (c virtualClient) write(ctx context.Context, node *cluster.Node, op *Op) {
+func (c virtualClient) write(ctx context.Context, node *cluster.Node, store *fsm.Store, op *Op) {
 	command, err := Encoded(op.Input)
 	if err != nil {
 		c.world.t.Errorf("%s: %v", op.Input.Kind, err)
 		op.Outcome = Fail
 		return
 	}
-	receipt, err := node.Propose(ctx, &fsm.Proposal{RequestID: op.Request, Actor: fsm.Actor{Kind: "user", ID: "chaos"},
+	receipt, err := node.Propose(ctx, &fsm.Proposal{RequestID: op.Request, Actor: op.Input.Person(),
 		ExpectedRevision: op.Input.Expected, Command: command})
 	var refused *fsm.Error
 	switch {
 	case err == nil, errors.As(err, &refused) && refused.Kind == fsm.KindBehind:
 		op.Outcome, op.Epoch, op.Revision = OK, receipt.Epoch, receipt.Revision
 		op.Result.Object, op.Result.Changed, op.Result.Replayed = receipt.Object, receipt.Changed, receipt.Replayed
+		if op.Input.Kind == Promote {
+			op.Result.Made = opened(store.State(), op.Input.Environment, receipt.Revision)
+		}
 	case refused != nil && refused.Kind != fsm.KindUnknownOutcome && refused.Kind != fsm.KindInternal:
 		op.Outcome, op.Result.Code, op.Result.Current, op.Result.Detail = Fail, string(refused.Kind), refused.Revision, refused.Detail
 	default:
 		op.Outcome, op.Result.Detail = Unknown, err.Error()
 	}
+}
+
+// opened is the promotion that began at a revision; empty when this node has not applied it yet.
+func opened(s *fsm.State, environment string, revision uint64) string {
+	env, ok := s.Environment(fsm.DefaultTenant, environment)
+	if !ok {
+		return ""
+	}
+	change, ok := env.Opened(revision)
+	if !ok {
+		return ""
+	}
+	return change.ID
 }
 
 func (c virtualClient) read(ctx context.Context, node *cluster.Node, store *fsm.Store, op *Op) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/evaluator"
 )
 
@@ -202,6 +203,9 @@ func (m *changeMove) execute() error {
 	}
 	images := make([]image, 0, len(p.steps))
 	for i := range p.steps {
+		if bug.On("B20") && i > 0 && i == len(p.steps)-1 {
+			break
+		}
 		image, err := m.carry(p, &p.steps[i])
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hoistflags/hoist/bug"
 	"github.com/hoistflags/hoist/evaluator"
 )
 
@@ -272,6 +273,9 @@ func (m *changeMove) rollback(c MoveChange) error {
 		return e
 	}
 	for i := range m.c.detail.images {
+		if bug.On("B21") && i > 0 {
+			break
+		}
 		if err := m.putBack(&m.c.detail.images[i]); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hoistflags/hoist/cluster"
@@ -45,6 +46,12 @@ func toggle(t testing.TB, key string, i int) *fsm.Proposal {
 	return proposal(t, fsm.SetEnabled{Scope: dev, Key: key, Enabled: i%2 == 0})
 }
 
+// patient are timings for real time on a machine that others use too: a process may wait for its turn for longer than the
+// lease of the LAN profile, and nobody would lead for long.
+func patient(c *raft.Config) {
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 600*time.Millisecond, 600*time.Millisecond, 600*time.Millisecond
+}
+
 // startThree starts three nodes over loopback, on disk, and waits for the first write.
 func startThree(t testing.TB) []*cluster.Node {
 	nodes, _ := startThreeStores(t)
@@ -58,6 +65,7 @@ func startThreeStores(t testing.TB) (nodes []*cluster.Node, stores []*fsm.Store)
 		n, err := cluster.Open(t.Context(), cluster.Config{
 			Store: stores[i], Logger: logger(), NodeName: fmt.Sprint("n", i+1), DataDir: t.TempDir(),
 			PeerAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", BootstrapExpect: 3, Join: join,
+			Hooks: cluster.Hooks{Raft: patient},
 		})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, n.Close()) })

@@ -190,6 +190,7 @@ func startMembers(t *testing.T) (members []*member) {
 		m := &member{config: cluster.Config{
 			Logger: logger(), NodeName: fmt.Sprint("n", i+1), DataDir: t.TempDir(), TrailingLogs: 5,
 			PeerAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", BootstrapExpect: 3, Join: join,
+			Hooks: cluster.Hooks{Raft: patient},
 		}}
 		m.open(t)
 		t.Cleanup(func() { require.NoError(t, m.node.Close()) })

@@ -18,7 +18,8 @@ func TestAFollowerWhoseLogPartedStartsItsRaftAnewAndCatchesUp(t *testing.T) {
 	for name, length := range map[string]int{"its tail is longer than the others' news": 300, "its tail is short": 20} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := clustertest.Start(t, clustertest.Options{Logger: talk(), SnapshotThreshold: 50, TrailingLogs: 5})
+				tape := clustertest.NewTape()
+				c := clustertest.Start(t, clustertest.Options{Logger: talk(), SnapshotThreshold: 50, TrailingLogs: 5, Tape: tape})
 				leader := c.WaitLeader()
 				c.WaitQuiet()
 				c.Isolate(leader)
@@ -40,6 +41,7 @@ func TestAFollowerWhoseLogPartedStartsItsRaftAnewAndCatchesUp(t *testing.T) {
 				require.NoError(t, err)
 				c.Wait("the follower catches up", 10*time.Second, func() bool { return leader.State().Index() >= receipt.Revision })
 				require.Empty(t, leader.Node().Fatal(), "the process goes on")
+				require.Len(t, tape.Installs(leader.Name), 1, "it is cured before the leader could send the same snapshot again")
 				require.True(t, has(leader.State(), "after"))
 				require.False(t, has(leader.State(), "lost-1"))
 				c.WaitQuiet()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,11 +33,9 @@ func damages() map[string]damage {
 	}
 	return map[string]damage{
 		"the log's head is overwritten": {"raft.db is corrupt", overwrite("raft.db", 0, 2*os.Getpagesize())},
-		"the log's file is cut off": {"raft.db is corrupt", func(t *testing.T, dir string) {
-			require.NoError(t, os.Truncate(filepath.Join(dir, "raft.db"), 3*int64(os.Getpagesize())))
-		}},
-		"the log's file is lost":      {"raft.db is missing", func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, "raft.db"))) }},
-		"the identity is overwritten": {"node.json is corrupt", overwrite("node.json", 0, 10)},
+		"the log's file is cut off":     {"raft.db is corrupt", cutOffLog},
+		"the log's file is lost":        {"raft.db is missing", func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, "raft.db"))) }},
+		"the identity is overwritten":   {"node.json is corrupt", overwrite("node.json", 0, 10)},
 		"a snapshot does not match its checksum": {"snapshot", func(t *testing.T, dir string) {
 			all, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "state.bin"))
 			require.NoError(t, err)
@@ -127,46 +126,73 @@ func TestAnInterruptedQuarantineIsFinished(t *testing.T) {
 
 // Alone it may not decide that its data is worthless, and founding a new cluster would make it so.
 func TestACorruptNodeWithoutOthersKeepsItsDataAndFoundsNothing(t *testing.T) {
-	dir := t.TempDir()
-	open := func() (*cluster.Node, error) {
-		return cluster.Open(t.Context(), cluster.Config{Store: fsm.NewStore(), DataDir: dir, PeerAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", BootstrapExpect: 1, Logger: logger()})
+	for name, harm := range map[string]func(t *testing.T, dir string){
+		"the log's file is cut off": cutOffLog,
+		"all but the identity is lost": func(t *testing.T, dir string) {
+			for _, name := range []string{"raft.db", "snapshots", "applied.json", "applied.mark"} {
+				require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			open := func() (*cluster.Node, error) {
+				return cluster.Open(t.Context(), cluster.Config{Store: fsm.NewStore(), DataDir: dir, PeerAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", BootstrapExpect: 1, Logger: logger()})
+			}
+			node, err := open()
+			require.NoError(t, err)
+			writeSome(t, node)
+			require.NoError(t, node.Close())
+			harm(t, dir)
+			_, err = open()
+			var exit *cluster.ExitError
+			require.ErrorAs(t, err, &exit)
+			require.Equal(t, cluster.ExitDisk, exit.Code)
+			require.ErrorContains(t, err, "hoist cluster restore")
+			require.FileExists(t, filepath.Join(dir, "node.json"), "nothing is moved")
+		})
 	}
-	node, err := open()
-	require.NoError(t, err)
-	writeSome(t, node)
-	require.NoError(t, node.Close())
-	require.NoError(t, os.Truncate(filepath.Join(dir, "raft.db"), 3*int64(os.Getpagesize())))
-	_, err = open()
-	var exit *cluster.ExitError
-	require.ErrorAs(t, err, &exit)
-	require.Equal(t, cluster.ExitDisk, exit.Code)
-	require.ErrorContains(t, err, "hoist cluster restore")
-	require.FileExists(t, filepath.Join(dir, "node.json"), "nothing is moved")
 }
 
+func cutOffLog(t *testing.T, dir string) {
+	require.NoError(t, os.Truncate(filepath.Join(dir, "raft.db"), 3*int64(os.Getpagesize())))
+}
+
+// Too few are left to let anybody in, and those who lost their data must not found a new cluster, although bootstrap-expect
+// says 3 and three of them see each other.
 func TestACorruptNodeWaitsForAMajorityOfTheOthers(t *testing.T) {
-	members := startMembers(t)
-	writeSome(t, members[0].node)
-	for _, m := range members {
-		require.Eventually(t, func() bool {
-			_, err := os.Stat(filepath.Join(m.config.DataDir, "members.json"))
-			return err == nil
-		}, 10*time.Second, 10*time.Millisecond)
+	for _, victims := range []int{2, 3} {
+		t.Run(fmt.Sprint(victims, " of three"), func(t *testing.T) {
+			members := startMembers(t)
+			writeSome(t, members[0].node)
+			for _, m := range members {
+				require.Eventually(t, func() bool {
+					_, err := os.Stat(filepath.Join(m.config.DataDir, "members.json"))
+					return err == nil
+				}, 10*time.Second, 10*time.Millisecond)
+			}
+			for _, m := range members {
+				require.NoError(t, m.node.Close())
+			}
+			for _, m := range members[3-victims:] {
+				cutOffLog(t, m.config.DataDir)
+			}
+			for _, m := range members {
+				m.open(t)
+			}
+			before := members[0].config.Store.State().Index()
+			require.Equal(t, victims == 3, before == 0)
+			for _, m := range members {
+				require.Eventually(t, func() bool { return len(m.node.Status().Members) >= 3 }, 20*time.Second, 10*time.Millisecond, "they see each other")
+			}
+			last := members[2].node
+			founded := func() bool {
+				return slices.ContainsFunc(last.Status().Members, func(m cluster.Member) bool { return m.Role != "gossip-only" })
+			}
+			require.Never(t, func() bool { return founded() || members[1].node.Status().Leader != "" }, 3*time.Second, 100*time.Millisecond)
+			require.Equal(t, before, members[0].config.Store.State().Index())
+		})
 	}
-	for _, m := range members {
-		require.NoError(t, m.node.Close())
-	}
-	for _, m := range members[1:] {
-		require.NoError(t, os.Truncate(filepath.Join(m.config.DataDir, "raft.db"), 3*int64(os.Getpagesize())))
-	}
-	for _, m := range members {
-		m.open(t)
-	}
-	before := members[0].config.Store.State().Index()
-	require.NotZero(t, before)
-	require.Never(t, func() bool { return members[1].node.Status().Leader != "" }, 3*time.Second, 100*time.Millisecond,
-		"two of three lost their data: they must not found a new cluster, although bootstrap-expect says 3")
-	require.Equal(t, before, members[0].config.Store.State().Index())
 }
 
 // member is a node that can be closed and opened again; it keeps its ports and its directory.

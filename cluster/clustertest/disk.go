@@ -21,6 +21,7 @@ type Disk struct {
 	sync time.Duration // how long a sync takes
 	err  error         // what writes of the log answer
 	all  bool          // and all other writes too
+	grow bool          // or only those that add to the log
 	torn bool          // half of such a write lands all the same
 	hung chan struct{} // closed when a hang is over
 	room room
@@ -36,7 +37,7 @@ func (d *Disk) Crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.life++
-	d.err, d.all, d.torn = nil, false, false
+	d.err, d.all, d.torn, d.grow = nil, false, false, false
 	d.release()
 }
 
@@ -44,21 +45,29 @@ func (d *Disk) Crash() {
 func (d *Disk) Tear(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.err, d.all, d.torn = err, false, true
+	d.err, d.all, d.torn, d.grow = err, false, true, false
 }
 
 // Fail lets writes of the log fail with err; nil ends it.
 func (d *Disk) Fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.err, d.all, d.torn = err, false, false
+	d.err, d.all, d.torn, d.grow = err, false, false, false
+}
+
+// FailAppends lets writes that add to the log fail with err, and those that cut it succeed; nil ends it.
+func (d *Disk) FailAppends(err error) {
+	d.Fail(err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.grow = err != nil
 }
 
 // FailAll lets every write fail with err, those of terms and votes too; nil ends it.
 func (d *Disk) FailAll(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.err, d.all, d.torn = err, true, false
+	d.err, d.all, d.torn, d.grow = err, true, false, false
 }
 
 // Length is how many entries the log holds.
@@ -161,7 +170,10 @@ func (d *Disk) tears() bool {
 }
 
 func (v *view) DeleteRange(low, high uint64) error {
-	return v.write(true, func() error { return v.LogStore.DeleteRange(low, high) })
+	v.disk.mu.Lock()
+	spared := v.disk.grow
+	v.disk.mu.Unlock()
+	return v.write(!spared, func() error { return v.LogStore.DeleteRange(low, high) })
 }
 
 func (v *view) Set(key, value []byte) error {

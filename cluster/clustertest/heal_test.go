@@ -3,6 +3,7 @@ package clustertest_test
 import (
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,4 +57,40 @@ func TestAFollowerWhoseLogPartedStartsItsRaftAnewAndCatchesUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A follower whose log parted cuts its tail off, and its disk is full when it is to write what comes instead. Raft alone goes
+// on believing in the tail it cut off, and refuses every entry for ever.
+func TestALogThatWasCutAndNotWrittenOnStartsItsRaftAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.Start(t, clustertest.Options{Logger: talk(), SnapshotThreshold: 10_000, TrailingLogs: 10_000})
+		leader := c.WaitLeader()
+		c.WaitQuiet()
+		c.Isolate(leader)
+		var clients sync.WaitGroup
+		for i := range 20 {
+			clients.Go(func() { _, _ = leader.Node().Propose(within(t, 3*time.Second), put(t, fmt.Sprint("lost-", i))) })
+		}
+		clients.Wait() // appended there, and refused or unknown
+		rest := others(c, leader)
+		for i := range 5 {
+			_, err := rest[0].Node().Propose(within(t, 10*time.Second), put(t, fmt.Sprint("kept-", i)))
+			require.NoError(t, err)
+		}
+		before, err := leader.Disk.Length()
+		require.NoError(t, err)
+		leader.Disk.FailAppends(syscall.ENOSPC)
+		c.Network.Heal()
+		c.Wait("the tail is cut off", 10*time.Second, func() bool {
+			now, err := leader.Disk.Length()
+			return err == nil && now < before
+		})
+		leader.Disk.Fail(nil)
+		receipt, err := rest[0].Node().Propose(within(t, 10*time.Second), put(t, "after"))
+		require.NoError(t, err)
+		c.Wait("the follower catches up", 10*time.Second, func() bool { return leader.State().Index() >= receipt.Revision })
+		require.Empty(t, leader.Node().Fatal(), "the process goes on")
+		require.False(t, has(leader.State(), "lost-1"))
+		c.WaitQuiet()
+	})
 }

@@ -44,6 +44,10 @@ type Options struct {
 	Logger            *slog.Logger
 	Tape              *Tape              // records what every node applies; may be nil
 	Raft              func(*raft.Config) // last word on raft's settings; may be nil
+
+	// Around hears of every entry at every Point on every member, in the goroutine that has it, and may Crash that member
+	// there; may be nil.
+	Around func(*Member, Point, *raft.Log)
 }
 
 // Cluster is a set of nodes that share a Network.
@@ -216,13 +220,17 @@ func (c *Cluster) start(m *Member, expect int) {
 // TryStart starts a process on a member's machine, with the given bootstrap-expect and seeds.
 func (c *Cluster) TryStart(m *Member, expect int, seeds []string) error {
 	m.port = c.Network.open(m.Name, m.peerAddress())
-	store := fsm.NewStore()
+	store, stores, around := fsm.NewStore(), m.Disk.stores(), func(Point, *raft.Log) {}
+	if c.options.Around != nil {
+		around = func(p Point, l *raft.Log) { c.options.Around(m, p, l) }
+		stores.Log = aroundLog{stores.Log, around}
+	}
 	node, err := cluster.Open(context.Background(), cluster.Config{
 		ClusterName: c.options.Name, NodeName: m.Name, Store: store, Profile: c.options.Profile,
 		BootstrapExpect: expect, Join: seeds, Logger: c.options.Logger, PromoteAfter: c.options.PromoteAfter,
 		SnapshotThreshold: c.options.SnapshotThreshold, TrailingLogs: c.options.TrailingLogs,
 		Hooks: cluster.Hooks{
-			Wall: m.wall, Stores: m.Disk.stores(),
+			Wall: m.wall, Stores: stores,
 			Network: &cluster.Network{Listener: m.port, Dial: m.port.dial, Raft: m.port.transport, Gossip: m.port.gossip(m.gossipIP(), gossipPort)},
 			Raft: func(r *raft.Config) {
 				r.CommitTimeout = c.options.CommitTimeout
@@ -231,7 +239,9 @@ func (c *Cluster) TryStart(m *Member, expect int, seeds []string) error {
 					c.options.Raft(r)
 				}
 			},
-			Machine: func(f raft.FSM) raft.FSM { return &taped{inner: f, cluster: c, name: m.Name, store: store} },
+			Machine: func(f raft.FSM) raft.FSM {
+				return &taped{inner: f, cluster: c, name: m.Name, store: store, around: around}
+			},
 		},
 	})
 	if err != nil {

@@ -108,6 +108,7 @@ type taped struct {
 	cluster *Cluster
 	name    string
 	store   *fsm.Store
+	around  func(Point, *raft.Log)
 	last    uint64 // index; owned by raft's state machine goroutine
 }
 
@@ -119,6 +120,9 @@ func (m *taped) ApplyBatch(logs []*raft.Log) []any {
 		tape.record(m.name, m.last, logs, m.store.State())
 	}
 	m.last = logs[len(logs)-1].Index
+	for _, l := range logs {
+		m.around(HasApplied, l)
+	}
 	return out
 }
 

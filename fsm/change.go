@@ -266,6 +266,48 @@ func (e *Environment) NextChange() (next DueChange, ok bool) {
 	return next, ok
 }
 
+// AsOf is the change as it was after its last move up to a revision, as far as its events tell: what a retry of that move is
+// answered. What later moves replaced (approvals that became void, a validation, another time) is not kept.
+func (c *Change) AsOf(revision uint64) *Change {
+	n := len(c.Events)
+	for n > 0 && c.Events[n-1].Revision > revision {
+		n--
+	}
+	if n == 0 || n == len(c.Events) {
+		return c
+	}
+	then, last := *c, c.Events[n-1]
+	then.Status, then.Revision, then.UpdatedAt, then.Events = last.To, last.Revision, last.At, c.Events[:n]
+	then.Approvals, then.Undo = before(c.Approvals, c.Events[n:]), before(c.Undo, c.Events[n:])
+	moved := func(m ChangeMove) bool {
+		return slices.ContainsFunc(then.Events, func(e ChangeEvent) bool { return e.Move == m })
+	}
+	if !moved(ChangeMoveSchedule) {
+		then.NotBefore, then.Zone = 0, ""
+	}
+	if c.Executed > revision {
+		then.Executed, then.ExecutedAt = 0, 0
+	}
+	if c.Undone > revision {
+		then.Undone = 0
+	}
+	if then.Cause = ""; last.To == ChangeFailed || last.To == ChangeRejected {
+		then.Cause = last.Comment
+	}
+	if p := c.Promotion; p != nil && p.Validation != nil && p.Validation.At > last.At {
+		then.Promotion = &Promotion{Source: p.Source, Type: p.Type, ConfigIDs: p.ConfigIDs, FlagIDs: p.FlagIDs, KeyPatterns: p.KeyPatterns}
+		then.Hash = ""
+	}
+	return &then
+}
+
+// before leaves out who agreed by one of the events.
+func before(list []Consent, events []ChangeEvent) []Consent {
+	return slices.DeleteFunc(slices.Clone(list), func(a Consent) bool {
+		return slices.ContainsFunc(events, func(e ChangeEvent) bool { return e.At == a.At && SamePerson(e.Actor, a.By) })
+	})
+}
+
 // Stale tells whether a declaration of the source or the target moved after the promotion was validated.
 func (s *State) Stale(e *Environment, c *Change) bool {
 	if c.Promotion == nil || c.Promotion.Validation == nil || !c.Status.Open() {

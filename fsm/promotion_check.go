@@ -224,7 +224,7 @@ func (s *State) Items(e *Environment, c *Change) []ChangeItem {
 	switch {
 	case c.Kind != ChangePromotion:
 		return nil
-	case c.Executed > 0 && c.detail != nil:
+	case c.detail != nil && (c.Executed > 0 || len(c.detail.images) > 0):
 		out := make([]ChangeItem, 0, len(c.detail.images))
 		for i := range c.detail.images {
 			m := &c.detail.images[i]

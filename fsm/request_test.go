@@ -30,9 +30,9 @@ func TestRetryIsAnsweredWithTheFirstRevision(t *testing.T) {
 	require.Equal(t, first.Receipt.Object, again.Receipt.Object)
 	require.True(t, again.Receipt.Changed)
 	require.Equal(t, domain, n.store.State().DomainHash(), "the retry is not executed")
-	revision, ok := n.store.State().Request(p.Actor, p.RequestID)
+	made, ok := n.store.State().Request(p.Actor, p.RequestID)
 	require.True(t, ok)
-	require.Equal(t, first.Receipt.Revision, revision)
+	require.Equal(t, first.Receipt.Revision, made.Revision)
 }
 
 // The table is asked before the expected revision: a retry of a success is no conflict.

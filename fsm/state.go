@@ -124,13 +124,14 @@ func (s *State) full() sum {
 	return f
 }
 
-// Request returns the revision at which the actor's request was answered, if its row is still held.
-func (s *State) Request(actor Actor, id string) (revision uint64, ok bool) {
+// Request is the receipt that the actor's request was answered with, if its row is still held; of one that failed, the
+// revision at which it did.
+func (s *State) Request(actor Actor, id string) (Receipt, bool) {
 	row, ok := s.requests.get(requestKey(actor, id))
 	if !ok {
-		return 0, false
+		return Receipt{}, false
 	}
-	return row.revision, true
+	return Receipt{Epoch: s.epoch, Revision: row.revision, Object: row.object, Changed: row.code == codeChanged, Replayed: true}, true
 }
 
 // replaceEnvironment puts a changed environment in its place without touching what older states share.

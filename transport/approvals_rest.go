@@ -147,6 +147,7 @@ func (a approvalREST) rendered(r *call, id string, receipt *hoistv1.Receipt) (*r
 	if err != nil {
 		return nil, err
 	}
+	c = writtenBy(c, receipt)
 	b := changeBodyOf(env, c)
 	b.Epoch, b.Revision = state.Epoch(), state.Index()
 	if receipt != nil {
@@ -196,11 +197,13 @@ func (a approvalREST) toggle(ctx context.Context, r *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	title := "enable " + r.key
-	if record.Flag().Enabled {
-		title = "disable " + r.key
-	}
-	return a.open(ctx, r, title, in.Justification, fsm.SetEnabled{Scope: r.scope, Key: r.key, Enabled: !record.Flag().Enabled})
+	return eitherWay(!record.Flag().Enabled, func(enabled bool) (*reply, error) {
+		title := "disable " + r.key
+		if enabled {
+			title = "enable " + r.key
+		}
+		return a.open(ctx, r, title, in.Justification, fsm.SetEnabled{Scope: r.scope, Key: r.key, Enabled: enabled})
+	})
 }
 
 func (a approvalREST) open(ctx context.Context, r *call, title, why string, command fsm.Command) (*reply, error) {

@@ -69,15 +69,24 @@ func (s changeService) Get(ctx context.Context, r *hoistv1.GetChangeRequest) (*h
 		return nil, err
 	}
 	state := s.cfg.Store.State()
-	m, err := s.message(state, who, r.GetId())
+	m, err := s.message(state, who, r.GetId(), nil)
 	return &hoistv1.GetChangeResponse{Change: m, Position: s.position(state)}, err
 }
 
-func (s changeService) message(state *fsm.State, who caller, id string) (*hoistv1.Change, error) {
+// writtenBy is a change as the request with the receipt left it, for whoever asks again; as it is without one.
+func writtenBy(c *fsm.Change, receipt *hoistv1.Receipt) *fsm.Change {
+	if !receipt.GetReplayed() {
+		return c
+	}
+	return c.AsOf(receipt.GetRevision())
+}
+
+func (s changeService) message(state *fsm.State, who caller, id string, receipt *hoistv1.Receipt) (*hoistv1.Change, error) {
 	env, c, err := s.change(state, who, id)
 	if err != nil {
 		return nil, err
 	}
+	c = writtenBy(c, receipt)
 	m := wire.EncodeChange(env, c, true)
 	m.Items = changedItems(state, env, c)
 	return m, nil
@@ -121,7 +130,7 @@ func (s changeService) Move(ctx context.Context, r *hoistv1.MoveChangeRequest) (
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.message(s.cfg.Store.State(), who, r.GetId())
+	m, err := s.message(s.cfg.Store.State(), who, r.GetId(), receipt)
 	return &hoistv1.MoveChangeResponse{Change: m, Receipt: receipt}, err
 }
 

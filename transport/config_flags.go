@@ -2,11 +2,14 @@ package transport
 
 import (
 	"context"
+	"errors"
+	"math"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
+	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 )
 
 // What only feature flags have: their switches and an evaluation.
@@ -20,8 +23,7 @@ func (c collection) enabled(_ context.Context, r *call) (*reply, error) {
 	return &reply{body: object([]byte("{}"), members...), object: record.Revision}, nil
 }
 
-// toggle switches to what the body says, or to the other side. A retry finds its request answered and does not switch
-// again.
+// toggle switches to what the body says, or to the other side.
 func (c collection) toggle(ctx context.Context, r *call) (*reply, error) {
 	in := struct {
 		Enabled *bool `json:"enabled"`
@@ -33,13 +35,25 @@ func (c collection) toggle(ctx context.Context, r *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	enabled := !record.Flag().Enabled
-	if in.Enabled != nil {
-		enabled = *in.Enabled
-	} else if _, known := r.state.Request(r.who.actor, r.opts.GetRequestId()); known {
-		enabled = !enabled
+	write := func(enabled bool) (*reply, error) {
+		return c.write(ctx, r, r.key, fsm.SetEnabled{Scope: r.scope, Key: r.key, Enabled: enabled})
 	}
-	return c.write(ctx, r, r.key, fsm.SetEnabled{Scope: r.scope, Key: r.key, Enabled: enabled})
+	if in.Enabled != nil {
+		return write(*in.Enabled)
+	}
+	return eitherWay(!record.Flag().Enabled, write)
+}
+
+// eitherWay writes the other side of what this node has. It does not have it any more when the request was made before, by
+// a caller who repeats it or at another node at the same time: then the law knows the request by the other command, and
+// that one is asked again.
+func eitherWay(enabled bool, write func(enabled bool) (*reply, error)) (*reply, error) {
+	out, err := write(enabled)
+	var e *fsm.Error
+	if errors.As(err, &e) && e.Kind == fsm.KindRequestReused {
+		return write(!enabled)
+	}
+	return out, err
 }
 
 func (c collection) kill(ctx context.Context, r *call) (*reply, error) {
@@ -132,6 +146,9 @@ func (c collection) imports(ctx context.Context, r *call) (*reply, error) {
 		}
 	}
 	commands := fsm.Diff(r.scope, env, content, false)
+	if receipt, ok := repeated(r.state, r.who, r.opts); ok && len(commands) == 0 {
+		return imported(receipt, rowsAt(r.state, receipt.GetRevision())), nil
+	}
 	if len(commands) == 0 {
 		return &reply{body: object([]byte(`{"changed":0}`), c.position(r.state)...), object: env.Revision()}, nil
 	}
@@ -139,6 +156,20 @@ func (c collection) imports(ctx context.Context, r *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reply{receipt: receipt, object: receipt.GetObjectRevision(), body: object([]byte("{}"), member("changed", number(uint64(len(commands)))),
-		member("epoch", evaluator.String(receipt.GetEpoch())), member("revision", number(receipt.GetRevision())))}, nil
+	return imported(receipt, len(commands)), nil
+}
+
+func imported(receipt *hoistv1.Receipt, changed int) *reply {
+	return &reply{receipt: receipt, object: receipt.GetObjectRevision(), body: object([]byte("{}"), member("changed", number(uint64(changed))),
+		member("epoch", evaluator.String(receipt.GetEpoch())), member("revision", number(receipt.GetRevision())))}
+}
+
+// rowsAt counts the items that the entry at a revision changed, as far as the state remembers.
+func rowsAt(state *fsm.State, revision uint64) (n int) {
+	for _, row := range state.Audit(0, math.MaxInt) {
+		if row.Index == revision {
+			n++
+		}
+	}
+	return n
 }

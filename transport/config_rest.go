@@ -308,9 +308,8 @@ func (c collection) put(ctx context.Context, r *call) (*reply, error) {
 	if key != r.key {
 		return nil, evaluator.Problems{{Field: "/key", Code: "key.path", Message: "the path names " + strconv.Quote(r.key)}}
 	}
-	_, _, absent := c.record(r.state, r.scope, r.key)
 	out, err := c.write(ctx, r, key, scoped(command, r.scope))
-	if err == nil && absent != nil {
+	if err == nil && out.fresh {
 		c.created(r, out, key)
 	}
 	return out, err
@@ -346,9 +345,9 @@ func (c collection) write(ctx context.Context, r *call, key string, command fsm.
 	if err != nil || receipt.GetDryRun() {
 		return out, nil //nolint:nilerr // it was deleted, by this write or a later one
 	}
-	if receipt.GetReplayed() && c.object == fsm.ObjectFlag {
-		record = atRevision(env, record, receipt.GetRevision())
+	if receipt.GetReplayed() {
+		record = atRevision(env, c.object, record, receipt.GetRevision())
 	}
-	out.body, out.object = c.item(env, record, position...), record.Revision
+	out.body, out.object, out.fresh = c.item(env, record, position...), record.Revision, record.Created == receipt.GetRevision()
 	return out, nil
 }

@@ -175,15 +175,16 @@ func (s flagService) change(ctx context.Context, environment, key string, opts *
 	}
 	if record, ok := env.Flag(key); ok {
 		if receipt.GetReplayed() {
-			record = atRevision(env, record, receipt.GetRevision())
+			record = atRevision(env, fsm.ObjectFlag, record, receipt.GetRevision())
 		}
 		out.State = wire.EncodeFlagState(record, state.Decode(record), env.Exposures(key), leaderTime(state))
 	}
 	return out, nil
 }
 
-func atRevision(env *fsm.Environment, current *fsm.FlagRecord, revision uint64) *fsm.FlagRecord {
-	for _, version := range env.History(fsm.ObjectFlag, current.Key) {
+// atRevision is a flag or segment as a request left it that is answered again.
+func atRevision(env *fsm.Environment, object fsm.ObjectKind, current *fsm.FlagRecord, revision uint64) *fsm.FlagRecord {
+	for _, version := range env.History(object, current.Key) {
 		if version.Revision == revision && version.Record != nil {
 			then := *current
 			then.Record, then.Revision, then.UpdatedAt = version.Record, version.Revision, version.At

@@ -20,7 +20,8 @@ func (s manifestService) Apply(ctx context.Context, r *hoistv1.ApplyRequest) (*h
 		return nil, err
 	}
 	scope := who.scope(r.GetEnvironment())
-	env, err := environment(s.cfg.Store.State(), scope)
+	state := s.cfg.Store.State()
+	env, err := environment(state, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -29,6 +30,9 @@ func (s manifestService) Apply(ctx context.Context, r *hoistv1.ApplyRequest) (*h
 		return nil, err
 	}
 	commands := fsm.Diff(scope, env, content, r.GetPrune())
+	if receipt, ok := repeated(state, who, r.GetWrite()); ok && len(commands) == 0 {
+		return &hoistv1.ApplyResponse{Receipt: receipt}, nil
+	}
 	changes := describe(env, commands)
 	if len(commands) == 0 {
 		return s.nothing(env, r.GetWrite())

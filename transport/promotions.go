@@ -23,12 +23,13 @@ func (s *Server) promotion(state *fsm.State, who caller, id string) (*fsm.Enviro
 	return env, c, err
 }
 
-func (s promotionService) message(who caller, id string) (*hoistv1.Promotion, error) {
+func (s promotionService) message(who caller, id string, receipt *hoistv1.Receipt) (*hoistv1.Promotion, error) {
 	state := s.cfg.Store.State()
 	env, c, err := s.promotion(state, who, id)
 	if err != nil {
 		return nil, err
 	}
+	c = writtenBy(c, receipt)
 	m := wire.EncodePromotion(state, env, c, true)
 	m.Items = changedItems(state, env, c)
 	return m, nil
@@ -96,7 +97,7 @@ func (s promotionService) Create(ctx context.Context, r *hoistv1.CreatePromotion
 			return nil, err
 		}
 	}
-	m, err := s.message(who, opened.ID)
+	m, err := s.message(who, opened.ID, receipt)
 	return &hoistv1.CreatePromotionResponse{Promotion: m, Warnings: opened.Promotion.Unused(), Receipt: receipt}, err
 }
 
@@ -109,7 +110,7 @@ func (s promotionService) Get(ctx context.Context, r *hoistv1.GetPromotionReques
 	if err := s.await(ctx, r.GetRead()); err != nil {
 		return nil, err
 	}
-	m, err := s.message(who, r.GetId())
+	m, err := s.message(who, r.GetId(), nil)
 	return &hoistv1.GetPromotionResponse{Promotion: m, Position: s.position(s.cfg.Store.State())}, err
 }
 
@@ -198,7 +199,7 @@ func (s promotionService) Move(ctx context.Context, r *hoistv1.MovePromotionRequ
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.message(who, r.GetId())
+	m, err := s.message(who, r.GetId(), receipt)
 	return &hoistv1.MovePromotionResponse{Promotion: m, Receipt: receipt}, err
 }
 

@@ -149,6 +149,7 @@ func (p promotionREST) rendered(r *call, id string, receipt *hoistv1.Receipt) (*
 	if err != nil {
 		return nil, err
 	}
+	c = writtenBy(c, receipt)
 	b := promotionBodyOf(state, env, c)
 	b.Epoch = state.Epoch()
 	if receipt == nil {
@@ -237,7 +238,7 @@ func (p promotionREST) act(name string) func(context.Context, *call) (*reply, er
 			return nil, err
 		}
 		out, err := p.rendered(r, id, receipt)
-		if _, now, _ := p.promotion(p.cfg.Store.State(), r.who, id); err == nil && name == "rollback" && now != nil && now.Status == fsm.ChangeCompleted {
+		if _, now, _ := p.promotion(p.cfg.Store.State(), r.who, id); err == nil && name == "rollback" && now != nil && writtenBy(now, receipt).Status == fsm.ChangeCompleted {
 			out.status = http.StatusAccepted // others have to agree first
 		}
 		return out, err

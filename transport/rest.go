@@ -39,6 +39,7 @@ type reply struct {
 	body     []byte
 	location string
 	object   uint64 // revision of the object, for the ETag; 0: none
+	fresh    bool   // the object was made by this request
 	receipt  *hoistv1.Receipt
 }
 

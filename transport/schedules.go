@@ -287,12 +287,12 @@ func (s *Server) flagOfSchedule(state *fsm.State, env *fsm.Environment, who call
 	if err == nil {
 		return x.Flag, nil
 	}
-	revision, known := state.Request(who.actor, opts.GetRequestId())
+	made, known := state.Request(who.actor, opts.GetRequestId())
 	if !known {
 		return "", err
 	}
-	rows, wrong := s.newestRows(state, fsm.AuditFilter{Tenant: env.Tenant(), Environment: env.Key(), Verb: fsm.DropSchedule{}.Verb(), Below: revision + 1}, 0, 1)
-	if wrong != nil || len(rows) == 0 || rows[0].Index != revision {
+	rows, wrong := s.newestRows(state, fsm.AuditFilter{Tenant: env.Tenant(), Environment: env.Key(), Verb: fsm.DropSchedule{}.Verb(), Below: made.Revision + 1}, 0, 1)
+	if wrong != nil || len(rows) == 0 || rows[0].Index != made.Revision {
 		return "", err
 	}
 	return strings.TrimPrefix(rows[0].Target, nodeOf(fsm.ObjectFlag, "")), nil

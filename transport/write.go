@@ -37,14 +37,25 @@ func (s *Server) write(ctx context.Context, who caller, cmd fsm.Command, opts *h
 	if err != nil {
 		return nil, &writeError{requestID: id, err: err}
 	}
-	m := &hoistv1.Receipt{
-		Epoch: receipt.Epoch, Revision: receipt.Revision, ObjectRevision: receipt.Object,
-		Changed: receipt.Changed, Replayed: receipt.Replayed, RequestId: id, DryRun: opts.GetDryRun(),
-	}
-	if !m.GetDryRun() {
+	m := receiptMessage(receipt, id)
+	if m.DryRun = opts.GetDryRun(); !m.GetDryRun() {
 		m.ChangeId = s.held(cmd, receipt.Revision)
 	}
 	return m, nil
+}
+
+func receiptMessage(r fsm.Receipt, id string) *hoistv1.Receipt {
+	return &hoistv1.Receipt{Epoch: r.Epoch, Revision: r.Revision, ObjectRevision: r.Object, Changed: r.Changed, Replayed: r.Replayed, RequestId: id}
+}
+
+// repeated is the receipt of a write that was made before under the caller's id and of which nothing is left to do. What a
+// definition means depends on the state, so the same body is another command once it has been carried out.
+func repeated(state *fsm.State, who caller, opts *hoistv1.WriteOptions) (*hoistv1.Receipt, bool) {
+	made, ok := state.Request(who.actor, opts.GetRequestId())
+	if !ok || !made.Changed || opts.GetRequestId() == "" || opts.GetDryRun() {
+		return nil, false
+	}
+	return receiptMessage(made, opts.GetRequestId()), true
 }
 
 // writeError carries the request id of a failed write to whoever renders the error: the caller retries with it.

@@ -33,6 +33,7 @@ const (
 	VerbExplain       = "flag.explain"   // and why, which tells rules
 	VerbReadConfig    = "config.read"    // definitions, exposures, rollouts, history
 	VerbFollowConfig  = "config.follow"  // what an environment serves, with every change
+	VerbReportUse     = "flag.use"       // which flags were evaluated elsewhere
 	VerbReadTenant    = "tenant.read"    // which environments there are
 	VerbReadAudit     = "audit.read"     // who changed what
 	VerbReadTokens    = "token.read"     // which tokens there are; never a secret
@@ -48,6 +49,7 @@ var permissions = map[string]Permission{
 	VerbExplain:       {Role: RoleViewer, Reach: ReachEnvironment, Also: []TokenKind{TokenServer}},
 	VerbReadConfig:    {Role: RoleViewer, Reach: ReachEnvironment},
 	VerbFollowConfig:  {Role: RoleViewer, Reach: ReachEnvironment, Also: []TokenKind{TokenServer, TokenEdge}},
+	VerbReportUse:     {Reach: ReachEnvironment, Also: []TokenKind{TokenServer, TokenEdge}}, // of no role: people evaluate nothing
 	VerbReadTenant:    {Role: RoleViewer, Reach: ReachMember},
 	VerbReadAudit:     {Role: RoleViewer, Reach: ReachTenant},
 	VerbReadTokens:    {Role: RoleAdmin, Reach: ReachTenant},
@@ -213,6 +215,9 @@ func (t *Token) Allows(verb string, target Target) error {
 
 // lacks says what would be enough.
 func (t *Token) lacks(p Permission) string {
+	if p.Role == "" {
+		return fmt.Sprintf("a token of kind %s may not do this; only those of kinds %v may", t.Kind, p.Also)
+	}
 	if t.Kind == TokenAdmin {
 		return fmt.Sprintf("the token has the role %s; this needs %s", t.Role, p.Role)
 	}

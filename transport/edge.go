@@ -126,6 +126,8 @@ func (e *edge) Await(ctx context.Context, scope fsm.Scope, revision uint64) erro
 	return nil
 }
 
+func (e *edge) Use(scope fsm.Scope) *client.Use { return e.replica(scope).Use() }
+
 func (e *edge) Age(scope fsm.Scope) time.Duration { return e.replica(scope).Position().Age() }
 
 func (e *edge) Current(context.Context) error {

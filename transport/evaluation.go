@@ -97,7 +97,7 @@ func (s evaluationService) Evaluate(ctx context.Context, r *hoistv1.EvaluateRequ
 	result := evaluator.Result{Reason: evaluator.ReasonError, ErrorCode: evaluator.ErrorFlagNotFound}
 	if ok && who.sees(flag) {
 		result = who.shown(snapshot.EvaluateCompiled(flag, &who.context))
-		who.place.use.named(flag)
+		who.place.use.Named(flag)
 	}
 	who.place.count(doorConnect, r.GetKey(), &result)
 	if err := evaluationError(r.GetKey(), result); err != nil {
@@ -135,7 +135,7 @@ func (s evaluationService) EvaluateAll(ctx context.Context, r *hoistv1.EvaluateA
 		return nil, err
 	}
 	snapshot := who.place.live.Snapshot()
-	who.place.use.all()
+	who.place.use.Whole()
 	out := &hoistv1.EvaluateAllResponse{Position: s.from(who.place.scope, snapshot)}
 	for _, flag := range snapshot.Flags() {
 		if !who.sees(flag) {

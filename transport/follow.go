@@ -32,6 +32,7 @@ func (s *Server) follow(ctx context.Context, r *hoistv1.FollowRequest, out *conn
 	if err != nil {
 		return err
 	}
+	r.ReportsUse = s.reports(who, r)
 	return s.followTo(ctx, who.scope(r.GetEnvironment()), r, out.Send)
 }
 
@@ -50,8 +51,8 @@ func (s *Server) followTo(ctx context.Context, scope fsm.Scope, r *hoistv1.Follo
 	followed := s.scopes.find(scope)
 	for {
 		frame, err := cursor.Next(ctx)
-		if followed != nil {
-			followed.use.all()
+		if followed != nil && !r.GetReportsUse() {
+			followed.use.Whole()
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

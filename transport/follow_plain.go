@@ -87,6 +87,7 @@ func (p *plainFollowing) begin() (err error) {
 	if err := p.who.may(procedures[hoistv1connect.SyncServiceFollowProcedure], p.asked.GetEnvironment()); err != nil {
 		return err
 	}
+	p.asked.ReportsUse = p.server.reports(p.who, &p.asked)
 	p.sent.Header()["Content-Type"] = []string{plainContentType}
 	return nil
 }

@@ -104,7 +104,7 @@ func matches(header []string, tag string) bool {
 
 // appendBulk appends {"flags","metadata","eventStreams"}. One flag that fails fails nothing else.
 func (o *ofrep) appendBulk(j *job, p *place, s *evaluator.Snapshot, v visitor, token streamToken) []byte {
-	p.use.all()
+	p.use.Whole()
 	revision := s.ScopeRevision(v.client)
 	dst := append(j.out[:0], `{"flags":[`...)
 	if page := p.page(s, v); page != nil {

@@ -34,7 +34,7 @@ func (o *ofrep) single(w http.ResponseWriter, r *http.Request, v visitor, key st
 		return
 	}
 	result := o.evaluate(snapshot, flag, &j.context)
-	p.use.named(flag)
+	p.use.Named(flag)
 	p.count(doorOFREP, key, &result) // the label tells which rollout it belongs to; clients are not shown it
 	result = v.shown(result)
 	if result.ErrorCode != "" {

@@ -110,6 +110,7 @@ var procedures = map[string]right{
 	hoistv1connect.EvaluationServiceWatchProcedure:       {verb: fsm.VerbEvaluate},
 	hoistv1connect.EvaluationServiceExplainProcedure:     {verb: fsm.VerbExplain},
 	hoistv1connect.SyncServiceFollowProcedure:            {verb: fsm.VerbFollowConfig},
+	hoistv1connect.SyncServiceReportUseProcedure:         {verb: fsm.VerbReportUse},
 
 	hoistv1connect.TokenServiceBootstrapProcedure: {verb: fsm.BootstrapToken{}.Verb()},
 	hoistv1connect.TokenServiceCreateProcedure:    {verb: fsm.CreateToken{}.Verb()},

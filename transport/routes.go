@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/hoistflags/hoist/fsm"
+	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
 	"github.com/hoistflags/hoist/transport/api/hoist/v1/hoistv1connect"
 )
 
@@ -68,6 +69,8 @@ func (s *Server) evaluating(d *routeTable, names []string) {
 	d.service(path, evaluation)
 	d.procedure(hoistv1connect.EvaluationServiceWatchProcedure, paced(evaluation))
 	d.procedure(hoistv1connect.SyncServiceFollowProcedure, paced(s.plainFollow(s.followHandler(common...))))
+	d.procedure(hoistv1connect.SyncServiceReportUseProcedure, connect.NewUnaryHandlerSimple(hoistv1connect.SyncServiceReportUseProcedure, s.reportedUse,
+		append(common, connect.WithSchema(hoistv1.File_hoist_v1_sync_proto.Services().ByName("SyncService").Methods().ByName("ReportUse")))...))
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	d.open(grpcreflect.NewHandlerV1(reflector))
 	d.open(grpcreflect.NewHandlerV1Alpha(reflector))

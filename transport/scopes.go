@@ -8,11 +8,12 @@ import (
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/transport/client"
 )
 
 // place is an environment of a tenant as the evaluating doors see it: its live snapshot, and its counters found once.
 type place struct {
-	use    use
+	use    *client.Use // nil: nobody is told
 	scope  fsm.Scope
 	live   *evaluator.Live
 	counts [doors]reasonCounters
@@ -111,7 +112,7 @@ func (s *scopes) find(scope fsm.Scope) *place {
 	if p := old[scope]; p != nil {
 		return p
 	}
-	p := &place{scope: scope, live: live, cohort: s.cohort}
+	p := &place{use: s.source.Use(scope), scope: scope, live: live, cohort: s.cohort}
 	for door := range doors {
 		p.counts[door] = s.meters.reasons(scope.Environment, door)
 	}

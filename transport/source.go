@@ -6,6 +6,7 @@ import (
 
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
+	"github.com/hoistflags/hoist/transport/client"
 )
 
 // source is what the evaluating doors read from: the state of a node, or the replicas of an edge. Scopes that it does not
@@ -25,6 +26,8 @@ type source interface {
 	Current(ctx context.Context) error
 	// Missing says why an environment cannot be evaluated here.
 	Missing(scope fsm.Scope) error
+	// Use is where to note what is evaluated in an environment that is served here; it is asked for once.
+	Use(scope fsm.Scope) *client.Use
 	// Health tells whether there is something to serve, with a sentence, and the age of the oldest of it.
 	Health() (ok bool, detail string, age time.Duration)
 }
@@ -47,6 +50,8 @@ func (c core) At(fsm.Scope) (epoch string, revision uint64) {
 func (c core) Await(ctx context.Context, _ fsm.Scope, revision uint64) error {
 	return c.store.Wait(ctx, revision)
 }
+
+func (c core) Use(fsm.Scope) *client.Use { return &client.Use{} }
 
 func (c core) Age(fsm.Scope) time.Duration { return c.node.Age() }
 

@@ -3,8 +3,6 @@ package transport
 import (
 	"context"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -12,26 +10,8 @@ import (
 	"github.com/hoistflags/hoist/evaluator"
 	"github.com/hoistflags/hoist/fsm"
 	hoistv1 "github.com/hoistflags/hoist/transport/api/hoist/v1"
+	"github.com/hoistflags/hoist/transport/api/hoist/v1/hoistv1connect"
 )
-
-// use is what was asked for in an environment since the last report: flags by name, or everything at once.
-type use struct {
-	flags sync.Map // *evaluator.Compiled to nothing: a pointer as key costs no allocation
-	whole atomic.Bool
-}
-
-// named notes a flag that was asked for by name. Noting it again costs one look-up.
-func (u *use) named(flag *evaluator.Compiled) {
-	if _, noted := u.flags.Load(flag); !noted {
-		u.flags.Store(flag, struct{}{})
-	}
-}
-
-func (u *use) all() {
-	if !u.whole.Load() {
-		u.whole.Store(true)
-	}
-}
 
 // How often a node reports, and in what pieces. A flag is reported at most once a day, whatever is asked.
 const (
@@ -83,18 +63,10 @@ func (s *Server) noteUse(ctx context.Context) {
 			day, ok := env.Used(flag)
 			return !ok || day < today
 		}
-		var flags []string
-		p.use.flags.Range(func(key, _ any) bool {
-			p.use.flags.Delete(key)
-			if flag := key.(*evaluator.Compiled).Key(); old(flag) {
-				flags = append(flags, flag)
-			}
-			return true
-		})
-		slices.Sort(flags)
-		flags = slices.Compact(flags)
+		flags, whole := p.use.Take()
+		flags = slices.DeleteFunc(flags, func(flag string) bool { return !old(flag) })
 		day, read := env.ReadWhole()
-		c := fsm.NoteUse{Scope: scope, Whole: p.use.whole.Swap(false) && (!read || day < today)}
+		c := fsm.NoteUse{Scope: scope, Whole: whole && (!read || day < today)}
 		for len(flags) > 0 || c.Whole {
 			n := min(len(flags), useRoom)
 			c.Flags, flags = flags[:n], flags[n:]
@@ -116,6 +88,41 @@ func (s *Server) proposeUse(ctx context.Context, c fsm.NoteUse) error {
 	}
 	_, err = s.cfg.Node.Propose(ctx, &fsm.Proposal{Actor: fsm.Actor{Kind: fsm.ActorSystem, ID: "use"}, Command: command})
 	return err
+}
+
+// maxReported is how many flags one report names.
+const maxReported = 10_000
+
+// reportedUse takes in what a follower says was evaluated by it, or by those who follow it. From here it goes the way of
+// what is evaluated here.
+func (s *Server) reportedUse(ctx context.Context, r *hoistv1.ReportUseRequest) (*hoistv1.ReportUseResponse, error) {
+	who, err := s.callerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.GetFlags()) > maxReported {
+		return nil, malformedQuery("flags", "at most 10,000 keys in one report; send the rest in another")
+	}
+	scope := who.scope(r.GetEnvironment())
+	p := s.scopes.find(scope)
+	if p == nil {
+		return nil, s.source.Missing(scope)
+	}
+	known := p.live.Snapshot()
+	for _, key := range r.GetFlags() {
+		if flag, _, ok := known.Flag(key); ok {
+			p.use.Named(flag)
+		}
+	}
+	if r.GetWhole() {
+		p.use.Whole()
+	}
+	return &hoistv1.ReportUseResponse{}, nil
+}
+
+// reports tells whether a follower will say which flags it evaluates. One that has not the right to cannot, whatever it says.
+func (s *Server) reports(who caller, r *hoistv1.FollowRequest) bool {
+	return r.GetReportsUse() && who.may(procedures[hoistv1connect.SyncServiceReportUseProcedure], r.GetEnvironment()) == nil
 }
 
 const (

@@ -43,7 +43,7 @@ func (s evaluationService) Watch(ctx context.Context, r *hoistv1.WatchRequest, o
 	if err != nil {
 		return err
 	}
-	who.place.use.all() // whichever flags it names: nobody says which it looks at
+	who.place.use.Whole() // whichever flags it names: nobody says which it looks at
 	leave, err := s.streams.enter("watch")
 	if err != nil {
 		return err

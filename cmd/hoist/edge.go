@@ -151,7 +151,7 @@ func (o *outpost) follow(logger *slog.Logger) ([]transport.Followed, error) {
 		name := url.PathEscape(o.tenant) + "." + url.PathEscape(environment) + ".flags"
 		replica, err := client.OpenReplica(client.ReplicaConfig{
 			Addresses: o.upstreams, Token: o.token, Tenant: o.tenant, Environment: environment,
-			CacheFile: filepath.Join(o.dataDir, name), Logger: logger.With("environment", environment),
+			CacheFile: filepath.Join(o.dataDir, name), Logger: logger.With("environment", environment), ReportUse: true,
 		})
 		if err != nil {
 			return nil, errors.Join(failed("--upstream http://127.0.0.1:7700", "upstream: %v", err), leave(out))

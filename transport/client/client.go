@@ -43,15 +43,19 @@ type Config struct {
 	StaleAfter time.Duration
 	WhenStale  Staleness
 	// Hooks hear of every evaluation by a getter, in the goroutine that asked; they must not block.
-	Hooks      []func(Exposure)
-	HTTPClient connect.HTTPClient // nil: one of its own
-	Logger     *slog.Logger       // nil: discard
+	Hooks []func(Exposure)
+	// NoUseReport keeps to itself which flags are evaluated. Otherwise their keys are told upstream about once a minute,
+	// with nothing about who asked, so that flags which nobody evaluates can be found.
+	NoUseReport bool
+	HTTPClient  connect.HTTPClient // nil: one of its own
+	Logger      *slog.Logger       // nil: discard
 }
 
 // Client answers from memory what the flags of one environment say. It is safe for concurrent use.
 type Client struct {
 	live       *evaluator.Live
 	replica    *Replica // nil: somebody else feeds live
+	use        *Use     // nil: not reported
 	staleAfter time.Duration
 	whenStale  Staleness
 	hooks      []func(Exposure)
@@ -70,12 +74,13 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	replica, err := OpenReplica(ReplicaConfig{
 		Addresses: strings.FieldsFunc(cfg.Addr, func(r rune) bool { return r == ',' || r == ' ' }), HTTPClient: cfg.HTTPClient,
 		Token: cfg.Token, Tenant: cfg.Tenant, Environment: cfg.Environment, CacheFile: cfg.CacheFile, Logger: cfg.Logger,
+		ReportUse: !cfg.NoUseReport,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("Config.Addr %q: %w", cfg.Addr, err)
 	}
 	c := &Client{
-		live: replica.Live(), replica: replica, staleAfter: cfg.StaleAfter, whenStale: cfg.WhenStale, hooks: cfg.Hooks,
+		live: replica.Live(), replica: replica, use: replica.Use(), staleAfter: cfg.StaleAfter, whenStale: cfg.WhenStale, hooks: cfg.Hooks,
 	}
 	if cfg.StartEmpty {
 		return c, nil
@@ -117,7 +122,10 @@ func (c *Client) Status() Status {
 }
 
 // Snapshot is everything that is served now. It never changes; ask again for the next one.
-func (c *Client) Snapshot() *evaluator.Snapshot { return c.live.Snapshot() }
+func (c *Client) Snapshot() *evaluator.Snapshot {
+	c.use.Whole() // nobody hears which flags it is asked about
+	return c.live.Snapshot()
+}
 
 // Close stops following and saves the cache file; it waits at most 5 s. Getters go on answering what was last known.
 func (c *Client) Close() error {

@@ -152,6 +152,7 @@ func (c *Client) answer(key string, about *evaluator.Context) (r evaluator.Resul
 		r.ErrorCode = evaluator.ErrorFlagNotFound
 		return r, nil, detailNotFound
 	}
+	c.use.Named(flag)
 	r = s.EvaluateCompiled(flag, about)
 	switch r.ErrorCode {
 	case "":

@@ -31,8 +31,11 @@ type ReplicaConfig struct {
 	Token       string             // sent as a bearer token; empty: none
 	Tenant      string
 	Environment string
-	CacheFile   string       // what was last served is kept here and served from the start; empty: nowhere
-	Logger      *slog.Logger // nil: discard
+	CacheFile   string // what was last served is kept here and served from the start; empty: nowhere
+	// ReportUse tells upstream, about once a minute, which flags Use notes. Without it following counts as reading
+	// everything, and nobody can tell which flags are in use.
+	ReportUse bool
+	Logger    *slog.Logger // nil: discard
 }
 
 // Replica is a copy of one environment that follows the cluster. It is safe for concurrent use.
@@ -47,6 +50,9 @@ type Replica struct {
 	opened sync.Once
 	place  atomic.Pointer[standing]
 	own    *http.Client // to be closed; nil when the caller brought one
+
+	use      *Use                     // nil: not reported
+	upstream atomic.Pointer[Services] // who is followed, or was last
 }
 
 // OpenReplica starts following and returns at once; Ready tells when there is something to serve. With a usable cache
@@ -77,6 +83,9 @@ func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 		r.nodes = append(r.nodes, node)
 	}
 	r.place.Store(newStanding(Status{Err: errNotYet}))
+	if cfg.ReportUse {
+		r.use = &Use{}
+	}
 	if cfg.CacheFile != "" {
 		r.cache = &cache{path: cfg.CacheFile, tenant: cfg.Tenant, environment: cfg.Environment, logger: cfg.Logger}
 		r.restore()
@@ -88,6 +97,9 @@ func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 		defer close(r.done)
 		var both sync.WaitGroup
 		both.Go(func() { r.run(ctx) })
+		if r.use != nil {
+			both.Go(func() { r.reportUse(ctx) })
+		}
 		if r.cache != nil {
 			both.Go(func() { r.keep(ctx, saved) })
 		}
@@ -98,6 +110,9 @@ func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 
 // Live is the current snapshot and the way to wait for the next one. Before Ready it holds an empty one without an epoch.
 func (r *Replica) Live() *evaluator.Live { return r.live }
+
+// Use is where to note what is evaluated, to be reported; nil, which notes nothing, without ReplicaConfig.ReportUse.
+func (r *Replica) Use() *Use { return r.use }
 
 // Position is what the replica serves now. Its revision can be ahead of the snapshot's, which is that of its last change.
 func (r *Replica) Position() Position { return r.place.Load().Position }
@@ -126,6 +141,9 @@ func (r *Replica) Evaluate(key string, c *evaluator.Context) evaluator.Result {
 	s := r.live.Snapshot()
 	if s.Epoch() == "" {
 		return evaluator.Result{Reason: evaluator.ReasonError, ErrorCode: evaluator.ErrorProviderNotReady}
+	}
+	if flag, _, ok := s.Flag(key); ok {
+		r.use.Named(flag)
 	}
 	return s.Evaluate(key, c)
 }
@@ -208,7 +226,8 @@ func (r *Replica) follow(ctx context.Context, node *Services, a *assembly) (prog
 	defer cancel(nil)
 	alarm := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer alarm.Stop()
-	stream, err := node.Sync.Follow(ctx, &hoistv1.FollowRequest{Epoch: a.epoch, Revision: a.revision})
+	r.upstream.Store(node)
+	stream, err := node.Sync.Follow(ctx, &hoistv1.FollowRequest{Epoch: a.epoch, Revision: a.revision, ReportsUse: r.use != nil})
 	if err != nil {
 		if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
 			err = cause

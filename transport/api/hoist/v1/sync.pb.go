@@ -71,19 +71,119 @@ func (RecordKind) EnumDescriptor() ([]byte, []int) {
 	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{0}
 }
 
+type ReportUseRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Keys of flags that were asked for by name, at most 10,000. Those that are not known are ignored.
+	Flags []string `protobuf:"bytes,2,rep,name=flags,proto3" json:"flags,omitempty"`
+	// The environment was read as a whole too, which names no flag.
+	Whole         bool `protobuf:"varint,3,opt,name=whole,proto3" json:"whole,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportUseRequest) Reset() {
+	*x = ReportUseRequest{}
+	mi := &file_hoist_v1_sync_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportUseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportUseRequest) ProtoMessage() {}
+
+func (x *ReportUseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_sync_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportUseRequest.ProtoReflect.Descriptor instead.
+func (*ReportUseRequest) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ReportUseRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *ReportUseRequest) GetFlags() []string {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *ReportUseRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+type ReportUseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportUseResponse) Reset() {
+	*x = ReportUseResponse{}
+	mi := &file_hoist_v1_sync_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportUseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportUseResponse) ProtoMessage() {}
+
+func (x *ReportUseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_sync_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportUseResponse.ProtoReflect.Descriptor instead.
+func (*ReportUseResponse) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{1}
+}
+
 type FollowRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	// Where the follower is: the epoch and revision it has applied. Empty and 0: it has nothing.
-	Epoch         string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	Epoch    string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The follower calls ReportUse, so that following alone does not count as reading the environment as a whole.
+	ReportsUse    bool `protobuf:"varint,4,opt,name=reports_use,json=reportsUse,proto3" json:"reports_use,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_hoist_v1_sync_proto_msgTypes[0]
+	mi := &file_hoist_v1_sync_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -95,7 +195,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_sync_proto_msgTypes[0]
+	mi := &file_hoist_v1_sync_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -108,7 +208,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{0}
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *FollowRequest) GetEnvironment() string {
@@ -132,6 +232,13 @@ func (x *FollowRequest) GetRevision() uint64 {
 	return 0
 }
 
+func (x *FollowRequest) GetReportsUse() bool {
+	if x != nil {
+		return x.ReportsUse
+	}
+	return false
+}
+
 type FollowResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Frame:
@@ -147,7 +254,7 @@ type FollowResponse struct {
 
 func (x *FollowResponse) Reset() {
 	*x = FollowResponse{}
-	mi := &file_hoist_v1_sync_proto_msgTypes[1]
+	mi := &file_hoist_v1_sync_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -159,7 +266,7 @@ func (x *FollowResponse) String() string {
 func (*FollowResponse) ProtoMessage() {}
 
 func (x *FollowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_sync_proto_msgTypes[1]
+	mi := &file_hoist_v1_sync_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -172,7 +279,7 @@ func (x *FollowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowResponse.ProtoReflect.Descriptor instead.
 func (*FollowResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{1}
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FollowResponse) GetFrame() isFollowResponse_Frame {
@@ -263,7 +370,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_hoist_v1_sync_proto_msgTypes[2]
+	mi := &file_hoist_v1_sync_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -275,7 +382,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_sync_proto_msgTypes[2]
+	mi := &file_hoist_v1_sync_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -288,7 +395,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{2}
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Record) GetKind() RecordKind {
@@ -337,7 +444,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_hoist_v1_sync_proto_msgTypes[3]
+	mi := &file_hoist_v1_sync_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +456,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_sync_proto_msgTypes[3]
+	mi := &file_hoist_v1_sync_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +469,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{3}
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Removal) GetKind() RecordKind {
@@ -401,7 +508,7 @@ type SnapshotPart struct {
 
 func (x *SnapshotPart) Reset() {
 	*x = SnapshotPart{}
-	mi := &file_hoist_v1_sync_proto_msgTypes[4]
+	mi := &file_hoist_v1_sync_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -413,7 +520,7 @@ func (x *SnapshotPart) String() string {
 func (*SnapshotPart) ProtoMessage() {}
 
 func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_sync_proto_msgTypes[4]
+	mi := &file_hoist_v1_sync_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -426,7 +533,7 @@ func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotPart.ProtoReflect.Descriptor instead.
 func (*SnapshotPart) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{4}
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SnapshotPart) GetEpoch() string {
@@ -514,7 +621,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_hoist_v1_sync_proto_msgTypes[5]
+	mi := &file_hoist_v1_sync_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +633,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_sync_proto_msgTypes[5]
+	mi := &file_hoist_v1_sync_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +646,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{5}
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Difference) GetEpoch() string {
@@ -625,7 +732,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_hoist_v1_sync_proto_msgTypes[6]
+	mi := &file_hoist_v1_sync_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +744,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_sync_proto_msgTypes[6]
+	mi := &file_hoist_v1_sync_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +757,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{6}
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Progress) GetEpoch() string {
@@ -685,7 +792,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_hoist_v1_sync_proto_msgTypes[7]
+	mi := &file_hoist_v1_sync_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +804,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_sync_proto_msgTypes[7]
+	mi := &file_hoist_v1_sync_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +817,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{7}
+	return file_hoist_v1_sync_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GoAway) GetReason() string {
@@ -731,11 +838,18 @@ var File_hoist_v1_sync_proto protoreflect.FileDescriptor
 
 const file_hoist_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x13hoist/v1/sync.proto\x12\bhoist.v1\"c\n" +
+	"\x13hoist/v1/sync.proto\x12\bhoist.v1\"`\n" +
+	"\x10ReportUseRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x14\n" +
+	"\x05flags\x18\x02 \x03(\tR\x05flags\x12\x14\n" +
+	"\x05whole\x18\x03 \x01(\bR\x05whole\"\x13\n" +
+	"\x11ReportUseResponse\"\x84\x01\n" +
 	"\rFollowRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"\xe6\x01\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x1f\n" +
+	"\vreports_use\x18\x04 \x01(\bR\n" +
+	"reportsUse\"\xe6\x01\n" +
 	"\x0eFollowResponse\x124\n" +
 	"\bsnapshot\x18\x01 \x01(\v2\x16.hoist.v1.SnapshotPartH\x00R\bsnapshot\x126\n" +
 	"\n" +
@@ -789,9 +903,10 @@ const file_hoist_v1_sync_proto_rawDesc = "" +
 	"RecordKind\x12\x1b\n" +
 	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10RECORD_KIND_FLAG\x10\x01\x12\x17\n" +
-	"\x13RECORD_KIND_SEGMENT\x10\x022L\n" +
+	"\x13RECORD_KIND_SEGMENT\x10\x022\x92\x01\n" +
 	"\vSyncService\x12=\n" +
-	"\x06Follow\x12\x17.hoist.v1.FollowRequest\x1a\x18.hoist.v1.FollowResponse0\x01B<Z:github.com/hoistflags/hoist/transport/api/hoist/v1;hoistv1b\x06proto3"
+	"\x06Follow\x12\x17.hoist.v1.FollowRequest\x1a\x18.hoist.v1.FollowResponse0\x01\x12D\n" +
+	"\tReportUse\x12\x1a.hoist.v1.ReportUseRequest\x1a\x1b.hoist.v1.ReportUseResponseB<Z:github.com/hoistflags/hoist/transport/api/hoist/v1;hoistv1b\x06proto3"
 
 var (
 	file_hoist_v1_sync_proto_rawDescOnce sync.Once
@@ -806,32 +921,36 @@ func file_hoist_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_hoist_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_hoist_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_hoist_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_hoist_v1_sync_proto_goTypes = []any{
-	(RecordKind)(0),        // 0: hoist.v1.RecordKind
-	(*FollowRequest)(nil),  // 1: hoist.v1.FollowRequest
-	(*FollowResponse)(nil), // 2: hoist.v1.FollowResponse
-	(*Record)(nil),         // 3: hoist.v1.Record
-	(*Removal)(nil),        // 4: hoist.v1.Removal
-	(*SnapshotPart)(nil),   // 5: hoist.v1.SnapshotPart
-	(*Difference)(nil),     // 6: hoist.v1.Difference
-	(*Progress)(nil),       // 7: hoist.v1.Progress
-	(*GoAway)(nil),         // 8: hoist.v1.GoAway
+	(RecordKind)(0),           // 0: hoist.v1.RecordKind
+	(*ReportUseRequest)(nil),  // 1: hoist.v1.ReportUseRequest
+	(*ReportUseResponse)(nil), // 2: hoist.v1.ReportUseResponse
+	(*FollowRequest)(nil),     // 3: hoist.v1.FollowRequest
+	(*FollowResponse)(nil),    // 4: hoist.v1.FollowResponse
+	(*Record)(nil),            // 5: hoist.v1.Record
+	(*Removal)(nil),           // 6: hoist.v1.Removal
+	(*SnapshotPart)(nil),      // 7: hoist.v1.SnapshotPart
+	(*Difference)(nil),        // 8: hoist.v1.Difference
+	(*Progress)(nil),          // 9: hoist.v1.Progress
+	(*GoAway)(nil),            // 10: hoist.v1.GoAway
 }
 var file_hoist_v1_sync_proto_depIdxs = []int32{
-	5,  // 0: hoist.v1.FollowResponse.snapshot:type_name -> hoist.v1.SnapshotPart
-	6,  // 1: hoist.v1.FollowResponse.difference:type_name -> hoist.v1.Difference
-	7,  // 2: hoist.v1.FollowResponse.progress:type_name -> hoist.v1.Progress
-	8,  // 3: hoist.v1.FollowResponse.go_away:type_name -> hoist.v1.GoAway
+	7,  // 0: hoist.v1.FollowResponse.snapshot:type_name -> hoist.v1.SnapshotPart
+	8,  // 1: hoist.v1.FollowResponse.difference:type_name -> hoist.v1.Difference
+	9,  // 2: hoist.v1.FollowResponse.progress:type_name -> hoist.v1.Progress
+	10, // 3: hoist.v1.FollowResponse.go_away:type_name -> hoist.v1.GoAway
 	0,  // 4: hoist.v1.Record.kind:type_name -> hoist.v1.RecordKind
 	0,  // 5: hoist.v1.Removal.kind:type_name -> hoist.v1.RecordKind
-	3,  // 6: hoist.v1.SnapshotPart.records:type_name -> hoist.v1.Record
-	3,  // 7: hoist.v1.Difference.upserts:type_name -> hoist.v1.Record
-	4,  // 8: hoist.v1.Difference.removals:type_name -> hoist.v1.Removal
-	1,  // 9: hoist.v1.SyncService.Follow:input_type -> hoist.v1.FollowRequest
-	2,  // 10: hoist.v1.SyncService.Follow:output_type -> hoist.v1.FollowResponse
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
+	5,  // 6: hoist.v1.SnapshotPart.records:type_name -> hoist.v1.Record
+	5,  // 7: hoist.v1.Difference.upserts:type_name -> hoist.v1.Record
+	6,  // 8: hoist.v1.Difference.removals:type_name -> hoist.v1.Removal
+	3,  // 9: hoist.v1.SyncService.Follow:input_type -> hoist.v1.FollowRequest
+	1,  // 10: hoist.v1.SyncService.ReportUse:input_type -> hoist.v1.ReportUseRequest
+	4,  // 11: hoist.v1.SyncService.Follow:output_type -> hoist.v1.FollowResponse
+	2,  // 12: hoist.v1.SyncService.ReportUse:output_type -> hoist.v1.ReportUseResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
 	9,  // [9:9] is the sub-list for extension extendee
 	0,  // [0:9] is the sub-list for field type_name
@@ -842,7 +961,7 @@ func file_hoist_v1_sync_proto_init() {
 	if File_hoist_v1_sync_proto != nil {
 		return
 	}
-	file_hoist_v1_sync_proto_msgTypes[1].OneofWrappers = []any{
+	file_hoist_v1_sync_proto_msgTypes[3].OneofWrappers = []any{
 		(*FollowResponse_Snapshot)(nil),
 		(*FollowResponse_Difference)(nil),
 		(*FollowResponse_Progress)(nil),
@@ -854,7 +973,7 @@ func file_hoist_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hoist_v1_sync_proto_rawDesc), len(file_hoist_v1_sync_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

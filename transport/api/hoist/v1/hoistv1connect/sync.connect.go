@@ -35,6 +35,8 @@ const (
 const (
 	// SyncServiceFollowProcedure is the fully-qualified name of the SyncService's Follow RPC.
 	SyncServiceFollowProcedure = "/hoist.v1.SyncService/Follow"
+	// SyncServiceReportUseProcedure is the fully-qualified name of the SyncService's ReportUse RPC.
+	SyncServiceReportUseProcedure = "/hoist.v1.SyncService/ReportUse"
 )
 
 // SyncServiceClient is a client for the hoist.v1.SyncService service.
@@ -43,6 +45,9 @@ type SyncServiceClient interface {
 	// progress mark every 5 s. A difference is applied when from <= own revision < to; otherwise the stream is opened
 	// again without a position.
 	Follow(context.Context, *v1.FollowRequest) (*connect.ServerStreamForClient[v1.FollowResponse], error)
+	// ReportUse says which flags were evaluated by those who evaluate by themselves, now and then. Saying it twice is saying
+	// it once: a flag is in use on a day, or it is not.
+	ReportUse(context.Context, *v1.ReportUseRequest) (*v1.ReportUseResponse, error)
 }
 
 // NewSyncServiceClient constructs a client for the hoist.v1.SyncService service. By default, it
@@ -62,17 +67,33 @@ func NewSyncServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(syncServiceMethods.ByName("Follow")),
 			connect.WithClientOptions(opts...),
 		),
+		reportUse: connect.NewClient[v1.ReportUseRequest, v1.ReportUseResponse](
+			httpClient,
+			baseURL+SyncServiceReportUseProcedure,
+			connect.WithSchema(syncServiceMethods.ByName("ReportUse")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // syncServiceClient implements SyncServiceClient.
 type syncServiceClient struct {
-	follow *connect.Client[v1.FollowRequest, v1.FollowResponse]
+	follow    *connect.Client[v1.FollowRequest, v1.FollowResponse]
+	reportUse *connect.Client[v1.ReportUseRequest, v1.ReportUseResponse]
 }
 
 // Follow calls hoist.v1.SyncService.Follow.
 func (c *syncServiceClient) Follow(ctx context.Context, req *v1.FollowRequest) (*connect.ServerStreamForClient[v1.FollowResponse], error) {
 	return c.follow.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// ReportUse calls hoist.v1.SyncService.ReportUse.
+func (c *syncServiceClient) ReportUse(ctx context.Context, req *v1.ReportUseRequest) (*v1.ReportUseResponse, error) {
+	response, err := c.reportUse.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // SyncServiceHandler is an implementation of the hoist.v1.SyncService service.
@@ -81,6 +102,9 @@ type SyncServiceHandler interface {
 	// progress mark every 5 s. A difference is applied when from <= own revision < to; otherwise the stream is opened
 	// again without a position.
 	Follow(context.Context, *v1.FollowRequest, *connect.ServerStream[v1.FollowResponse]) error
+	// ReportUse says which flags were evaluated by those who evaluate by themselves, now and then. Saying it twice is saying
+	// it once: a flag is in use on a day, or it is not.
+	ReportUse(context.Context, *v1.ReportUseRequest) (*v1.ReportUseResponse, error)
 }
 
 // NewSyncServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -96,10 +120,18 @@ func NewSyncServiceHandler(svc SyncServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(syncServiceMethods.ByName("Follow")),
 		connect.WithHandlerOptions(opts...),
 	)
+	syncServiceReportUseHandler := connect.NewUnaryHandlerSimple(
+		SyncServiceReportUseProcedure,
+		svc.ReportUse,
+		connect.WithSchema(syncServiceMethods.ByName("ReportUse")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/hoist.v1.SyncService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case SyncServiceFollowProcedure:
 			syncServiceFollowHandler.ServeHTTP(w, r)
+		case SyncServiceReportUseProcedure:
+			syncServiceReportUseHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -111,4 +143,8 @@ type UnimplementedSyncServiceHandler struct{}
 
 func (UnimplementedSyncServiceHandler) Follow(context.Context, *v1.FollowRequest, *connect.ServerStream[v1.FollowResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.SyncService.Follow is not implemented"))
+}
+
+func (UnimplementedSyncServiceHandler) ReportUse(context.Context, *v1.ReportUseRequest) (*v1.ReportUseResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.SyncService.ReportUse is not implemented"))
 }

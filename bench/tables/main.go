@@ -36,6 +36,8 @@ func sections() []section {
 		{"connect", bench("connect", "--compare-baseline", "--rounds", "9", "--round", "1s")},
 		{"propagation", bench("propagation")},
 		{"fanout", bench("fanout")},
+		{"reconnect", bench("reconnect")},
+		{"reconnectkilled", bench("reconnect", "--kill")},
 	}
 }
 

@@ -34,7 +34,7 @@ func (b *benchmark) check(cmd *cobra.Command) error {
 
 func (a *app) benchCommand() *cobra.Command {
 	return noun("bench", "Measure this machine and this binary", "  hoist bench ofrep --compare-baseline", nil,
-		a.benchOFREPCommand(), a.benchBulkCommand(), a.benchConnectCommand(), a.benchFanoutCommand(), a.benchFailoverCommand(), a.benchPropagationCommand(),
+		a.benchOFREPCommand(), a.benchBulkCommand(), a.benchConnectCommand(), a.benchFanoutCommand(), a.benchReconnectCommand(), a.benchFailoverCommand(), a.benchPropagationCommand(),
 		a.benchWritesCommand(), a.benchApplyCommand(), a.bareNodeCommand())
 }
 

@@ -178,12 +178,10 @@ type subscriber struct {
 
 // grow adds subscribers until there are size, and waits until all are current.
 func (c *crowd) grow(ctx context.Context, size int) error {
-	body, err := proto.Marshal(&hoistv1.FollowRequest{Environment: defaultEnvironment})
+	request, err := followPost("", 0)
 	if err != nil {
 		return err
 	}
-	envelope := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
-	request := rawPost(hoistv1connect.SyncServiceFollowProcedure, "application/connect+proto", envelope)
 	pace := time.NewTicker(time.Second / subscribePace)
 	defer pace.Stop()
 	from := len(c.all)
@@ -234,8 +232,10 @@ func (c *crowd) arrive(i int) {
 
 // The kinds of frames by the tag of the message that a FollowResponse holds.
 const (
+	tagSnapshot   = 1<<3 | 2
 	tagDifference = 2<<3 | 2
 	tagProgress   = 3<<3 | 2
+	tagGoAway     = 4<<3 | 2
 	lastEnvelope  = 2 // of an envelope's flags
 )
 
@@ -244,21 +244,10 @@ func (s *subscriber) say(err error) { s.once.Do(func() { s.ready <- err }) }
 
 // read calls arrived for every difference. The error before the first progress mark goes to ready; later ones end it.
 func (s *subscriber) read(arrived func()) error {
-	plain := bufio.NewReaderSize(s.connection, 4<<10)
-	for first := true; ; first = false {
-		line, err := plain.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		text := strings.TrimSpace(string(line))
-		if first && !strings.HasPrefix(text, "HTTP/1.1 200") {
-			return fmt.Errorf("the server answered %s", text)
-		}
-		if text == "" {
-			break
-		}
+	frames, err := openFrames(s.connection)
+	if err != nil {
+		return err
 	}
-	frames := bufio.NewReaderSize(httputil.NewChunkedReader(plain), 512)
 	for {
 		var head [6]byte // the envelope and the first byte of the message
 		if _, err := io.ReadFull(frames, head[:]); err != nil {
@@ -277,6 +266,34 @@ func (s *subscriber) read(arrived func()) error {
 			s.say(nil)
 		}
 	}
+}
+
+// openFrames reads the head of the answer to a Follow. What it returns reads the stream's envelopes.
+func openFrames(connection net.Conn) (*bufio.Reader, error) {
+	plain := bufio.NewReaderSize(connection, 4<<10)
+	for first := true; ; first = false {
+		line, err := plain.ReadSlice('\n')
+		if err != nil {
+			return nil, err
+		}
+		text := strings.TrimSpace(string(line))
+		if first && !strings.HasPrefix(text, "HTTP/1.1 200") {
+			return nil, fmt.Errorf("the server answered %s", text)
+		}
+		if text == "" {
+			return bufio.NewReaderSize(httputil.NewChunkedReader(plain), 512), nil
+		}
+	}
+}
+
+// followPost is a complete request to follow the default environment from a position.
+func followPost(epoch string, revision uint64) ([]byte, error) {
+	body, err := proto.Marshal(&hoistv1.FollowRequest{Environment: defaultEnvironment, Epoch: epoch, Revision: revision})
+	if err != nil {
+		return nil, err
+	}
+	envelope := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
+	return rawPost(hoistv1connect.SyncServiceFollowProcedure, "application/connect+proto", envelope), nil
 }
 
 // measure changes one flag again and again and waits for everybody each time.

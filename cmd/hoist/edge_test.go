@@ -113,3 +113,20 @@ func TestBenchFanoutReachesEverySubscriber(t *testing.T) {
 	require.Positive(t, answer.Results[1].LastP99)
 	refuses(t, exitUsage, "must grow", "bench", "fanout", "--subscribers", "5,1")
 }
+
+func TestBenchReconnectBringsEverybodyBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a server process twice")
+	}
+	alone(t)
+	t.Setenv("BE_HOIST", "1")
+	for _, how := range []string{"--kill=false", "--kill"} {
+		var answer struct{ Results []reconnected }
+		require.NoError(t, json.Unmarshal([]byte(does(t, "bench", "reconnect", "--subscribers", "50", "--flags", "5", "--rounds", "1", "-o", "json", how)), &answer))
+		require.Len(t, answer.Results, 1)
+		require.Equal(t, 50, answer.Results[0].Subscribers)
+		require.Positive(t, answer.Results[0].Down)
+		require.Zero(t, answer.Results[0].Snapshots, "all of them had a position")
+	}
+	refuses(t, exitUsage, "at least 1", "bench", "reconnect", "--subscribers", "0")
+}

@@ -186,7 +186,7 @@ func (r *Replica) run(ctx context.Context) {
 			failures = 0
 		}
 		if err != nil && ctx.Err() == nil {
-			pause = backoff(failures)
+			pause = Backoff(failures)
 			r.lost(ctx, r.nodes[node], failures, pause, err)
 			failures++
 		}
@@ -210,9 +210,9 @@ func (r *Replica) lost(ctx context.Context, node *Services, failures int, pause 
 	r.stand(status)
 }
 
-// backoff is a random time up to 0.5 s, 1 s, 2 s, … and never more than 30 s: thousands of followers that lost the same
-// node must not come back together.
-func backoff(failures int) time.Duration {
+// Backoff is how long a follower waits after that many failures in a row before this one: a random time up to 0.5 s, 1 s,
+// 2 s, … and never more than 30 s. Thousands of followers that lost the same node must not come back together.
+func Backoff(failures int) time.Duration {
 	limit := longest
 	if failures < 6 {
 		limit = min(longest, firstPause<<failures)

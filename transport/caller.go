@@ -96,9 +96,11 @@ func shown(id, email string, c caller) error {
 		return &fsm.Error{Kind: fsm.KindMalformed, Op: "read header", Target: headerCorrelation,
 			Detail: "must be printable UTF-8 of at most " + strconv.Itoa(maxCorrelation) + " bytes"}
 	}
-	for name, text := range map[string]string{headerUserID: id, headerUserEmail: email, headerTenant: c.tenant, headerEnvironment: c.env} {
-		if !presentable(text, maxIdentity) {
-			return &fsm.Error{Kind: fsm.KindMalformed, Op: "read header", Target: name,
+	for _, h := range [...]struct{ name, text string }{
+		{headerUserID, id}, {headerUserEmail, email}, {headerTenant, c.tenant}, {headerEnvironment, c.env},
+	} {
+		if !presentable(h.text, maxIdentity) {
+			return &fsm.Error{Kind: fsm.KindMalformed, Op: "read header", Target: h.name,
 				Detail: "must be printable UTF-8 of at most " + strconv.Itoa(maxIdentity) + " bytes"}
 		}
 	}

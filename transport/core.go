@@ -70,6 +70,7 @@ type Server struct {
 	streams   *admission
 	hub       *stream.Hub
 	ofrep     *ofrep
+	plain     *plainEvaluation
 	logger    *slog.Logger
 
 	useOnce sync.Once
@@ -150,7 +151,7 @@ func newServer(cfg Config, from source, k keys) (*Server, error) {
 		},
 		Observe: s.meters,
 	})
-	s.ofrep = newOFREP(s)
+	s.ofrep, s.plain = newOFREP(s), newPlainEvaluation(s)
 	s.http = newHTTPServer(s, cfg.Logger)
 	return s, nil
 }
@@ -183,6 +184,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.ofrep.ServeHTTP(w, r)
 		return
 	}
+	if r.URL.Path == evaluateProcedure && s.plain.serve(w, r) {
+		return
+	}
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -190,7 +194,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // that arrive over plain HTTP/1.1 are served by a lane of their own.
 func (s *Server) Serve(l net.Listener) error {
 	s.keepUse()
-	fast := lane.Listen(l, lane.Config{Handler: s, Prefix: ofrepPrefix + flagsPath, Logger: s.logger})
+	fast := lane.Listen(l, s.laneConfig())
 	s.lanes.Lock()
 	s.fast = append(s.fast, fast)
 	s.lanes.Unlock()
@@ -198,6 +202,20 @@ func (s *Server) Serve(l net.Listener) error {
 		return err
 	}
 	return nil
+}
+
+// laneConfig says what the lane serves: OFREP, and the plainest calls of EvaluationService.
+func (s *Server) laneConfig() lane.Config {
+	return lane.Config{
+		Handler: s, Prefixes: []string{ofrepPrefix + flagsPath, evaluateProcedure}, Logger: s.logger,
+		Takes: func(r *http.Request) bool {
+			if r.URL.Path[1] == ofrepPrefix[1] {
+				return true
+			}
+			_, plain := plainCall(r)
+			return plain && r.URL.Path == evaluateProcedure
+		},
+	}
 }
 
 // Close asks every follower to go elsewhere, lets requests in flight finish for at most 5 s, and closes the rest.

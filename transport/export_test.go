@@ -5,10 +5,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/hoistflags/hoist/transport/lane"
 )
 
 // Feeds lets tests see that feeds without followers end.
 func (s *Server) Feeds() int { return s.hub.Feeds() }
+
+// Lane is what Serve gives to the lane.
+func (s *Server) Lane() lane.Config { return s.laneConfig() }
 
 // Patterns are the patterns of every route of plain HTTP under /api/v1.
 func (s *Server) Patterns() []string {
@@ -36,3 +41,6 @@ func Operations() ([]string, error) {
 	all, err := chapters()
 	return slices.Collect(maps.Keys(all.Operations)), err
 }
+
+// ServePlain lets tests see which calls are answered without Connect.
+func (s *Server) ServePlain(w http.ResponseWriter, r *http.Request) bool { return s.plain.serve(w, r) }

@@ -127,7 +127,7 @@ func serve(t testing.TB, n *node, edit ...func(*transport.Config)) (*httptest.Se
 	web.Config.Protocols = new(http.Protocols)
 	web.Config.Protocols.SetHTTP1(true)
 	web.Config.Protocols.SetUnencryptedHTTP2(true)
-	fast := lane.Listen(web.Listener, lane.Config{Handler: server, Prefix: "/ofrep/v1/evaluate/flags"}) // as Serve does
+	fast := lane.Listen(web.Listener, server.Lane()) // as Serve does
 	web.Listener = fast
 	web.Start()
 	t.Cleanup(func() {

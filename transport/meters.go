@@ -32,9 +32,10 @@ type meters struct {
 	lag         prometheus.Histogram
 	propagation *prometheus.HistogramVec
 
-	ofrepDuration prometheus.Observer
-	published     prometheus.Observer
-	notified      prometheus.Observer
+	ofrepDuration   prometheus.Observer
+	evaluateLatency prometheus.Observer
+	published       prometheus.Observer
+	notified        prometheus.Observer
 }
 
 // sampleEvery is the share of evaluations that are timed: reading the clock twice would cost more than evaluating.
@@ -62,6 +63,7 @@ func newMeters(registry prometheus.Registerer, version string) (*meters, error) 
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"stage"}),
 	}
 	m.ofrepDuration = m.duration.WithLabelValues(doorOFREP.String())
+	m.evaluateLatency = m.latency.WithLabelValues(evaluateProcedure)
 	m.published = m.propagation.WithLabelValues("encoded")
 	m.notified = m.propagation.WithLabelValues("notified")
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{

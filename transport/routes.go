@@ -81,13 +81,16 @@ func (s *Server) evaluating(d *routeTable, names []string) {
 	d.open("GET /metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: nil}))
 }
 
+// compressFrom is the size from which answers are compressed for those who accept it.
+const compressFrom = 1 << 10
+
 // common are the options of every Connect handler.
 func (s *Server) common() []connect.HandlerOption {
 	return []connect.HandlerOption{
 		connect.WithInterceptors(interceptor{s}),
 		connect.WithRecover(s.recovered),
 		connect.WithReadMaxBytes(maxManagementBody),
-		connect.WithCompressMinBytes(1 << 10),
+		connect.WithCompressMinBytes(compressFrom),
 	}
 }
 

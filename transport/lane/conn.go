@@ -94,7 +94,7 @@ func (c *conn) next(patience time.Duration) (verdict, int) {
 	}
 	c.state.Store(active)
 	for begun := false; ; begun = true {
-		v, size := c.request.parse(c.data, c.lane.cfg.Prefix)
+		v, size := c.request.parse(c.data, &c.lane.cfg)
 		if v != more {
 			return v, size
 		}

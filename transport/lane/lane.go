@@ -9,13 +9,16 @@ import (
 	"sync"
 )
 
-// Config says what the lane serves. Handler and Prefix are required.
+// Config says what the lane serves. Handler and Prefixes are required.
 type Config struct {
 	// Handler must be done with request and response when it returns. Its ResponseWriter is nothing more than that, and the
 	// context of its requests does not end when the client leaves.
-	Handler http.Handler
-	Prefix  string       // of the paths taken
-	Logger  *slog.Logger // nil: discard
+	Handler  http.Handler
+	Prefixes []string // of the paths taken
+	// Takes looks at the path and the header of a request that the lane could serve; false leaves it to others. It must
+	// not keep the request. nil: all are taken.
+	Takes  func(*http.Request) bool
+	Logger *slog.Logger // nil: discard
 }
 
 // Listener is a net.Listener whose Accept returns the connections that the lane does not serve.

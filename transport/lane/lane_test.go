@@ -46,7 +46,7 @@ func (p *pipes) dial() net.Conn {
 // serve runs a lane and an http.Server on one handler. Both say in X-By who answered.
 func serve(t *testing.T, p net.Listener, h http.HandlerFunc) (*lane.Listener, func()) {
 	t.Helper()
-	l := lane.Listen(p, lane.Config{Prefix: "/flags", Handler: by("lane", h)})
+	l := lane.Listen(p, lane.Config{Prefixes: []string{"/flags", "/rpc/"}, Takes: plainHeader, Handler: by("lane", h)})
 	server := &http.Server{Handler: by("net/http", h)}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(l) }() // ends with the listener
@@ -56,6 +56,9 @@ func serve(t *testing.T, p net.Listener, h http.HandlerFunc) (*lane.Listener, fu
 		<-done
 	}
 }
+
+// plainHeader leaves requests with a header of their own to net/http.
+func plainHeader(r *http.Request) bool { return r.Header.Get("X-Strange") == "" }
 
 func by(who string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -49,10 +49,25 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error { return nil }
 
+const start = "POST "
+
+// begins tells whether data is, as far as it goes, a POST of a path with one of the prefixes.
+func begins(data []byte, prefixes []string) bool {
+	n := min(len(data), len(start))
+	if string(data[:n]) != start[:n] {
+		return false
+	}
+	for _, prefix := range prefixes {
+		if m := min(len(data)-n, len(prefix)); string(data[n:n+m]) == prefix[:m] {
+			return true
+		}
+	}
+	return false
+}
+
 // parse looks at what has arrived. With taken, size is how many bytes the request has.
-func (r *request) parse(data []byte, prefix string) (v verdict, size int) {
-	const start = "POST "
-	if n := min(len(data), len(start)+len(prefix)); string(data[:n]) != (start + prefix)[:n] {
+func (r *request) parse(data []byte, cfg *Config) (v verdict, size int) {
+	if !begins(data, cfg.Prefixes) {
 		return other, 0
 	}
 	end := bytes.Index(data[:min(len(data), maxHead)], []byte("\r\n\r\n"))
@@ -64,7 +79,7 @@ func (r *request) parse(data []byte, prefix string) (v verdict, size int) {
 	}
 	head := string(data[len(start) : end+2]) // the one allocation of most requests; everything else points into it
 	line, rest, _ := strings.Cut(head, "\r\n")
-	if !r.target(line) || !r.header(rest) {
+	if !r.target(line) || !r.header(rest) || cfg.Takes != nil && !cfg.Takes(r.http) {
 		return other, 0
 	}
 	size = end + 4 + r.length

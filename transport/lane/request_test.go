@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const prefix = "/flags"
+var config = &Config{Prefixes: []string{"/flags", "/rpc/"}, Takes: func(r *http.Request) bool { return r.Header.Get("X-Strange") == "" }}
 
 func fresh() *request { return &request{http: &http.Request{Header: http.Header{}}} }
 
@@ -26,6 +26,9 @@ func TestWhatTheLaneTakes(t *testing.T) {
 		"lower case, tabs and repetitions": {"POST /flags HTTP/1.1\r\nhost:x:1\r\nx-a:\t1 \r\nX-A: 2\r\ncontent-length: 0\r\nconnection: Keep-Alive\r\n\r\n", taken},
 		"a query":                          {"POST /flags?a=%22b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", taken},
 		"two requests at once":             {plain + plain, taken},
+		"another prefix":                   {strings.Replace(plain, "/flags", "/rpc/x", 1), taken},
+		"half of another prefix":           {"POST /rp", more},
+		"what the config leaves to others": {strings.Replace(plain, "Host", "x-strange: 1\r\nHost", 1), other},
 		"nothing yet":                      {"", more},
 		"half a method":                    {"PO", more},
 		"half a header":                    {plain[:30], more},
@@ -52,7 +55,7 @@ func TestWhatTheLaneTakes(t *testing.T) {
 		"too many lines":                   {strings.Replace(plain, "Host", strings.Repeat("A: 1\r\n", maxHeaders)+"Host", 1), other},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, _ := fresh().parse([]byte(c.data), prefix)
+			v, _ := fresh().parse([]byte(c.data), config)
 			require.Equal(t, c.want, v)
 		})
 	}
@@ -64,7 +67,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte("POST /flags/a/b?c=d HTTP/1.1\r\nhost: [::1]:80\r\nX-API-Key: k\r\nx-api-key: l\r\nContent-Length: 3\r\n\r\n123POST"))
 	r := fresh()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		v, size := r.parse(data, prefix)
+		v, size := r.parse(data, config)
 		if v != taken {
 			return
 		}

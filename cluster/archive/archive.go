@@ -12,6 +12,9 @@ import (
 	"github.com/hoistflags/hoist/fsm"
 )
 
+// oneWrite is about how many bytes of rows go into a file at once.
+const oneWrite = 64 << 10
+
 // ErrClosed is the answer of an archive that was closed.
 var ErrClosed = errors.New("archive: closed")
 
@@ -153,19 +156,26 @@ func (a *Archive) Head() (seq uint64, hash string) {
 	return a.head, a.hash
 }
 
-// Append writes rows that follow the newest one. They are safe after Sync, or the system's own time.
+// Append writes rows that follow the newest one. They are safe after Sync, or the system's own time. Where it fails, the
+// rows before that place are kept.
 func (a *Archive) Append(rows []fsm.Written) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i := range rows {
-		if err := a.append(&rows[i]); err != nil {
+	for len(rows) > 0 {
+		if err := a.ready(&rows[0]); err != nil {
 			return err
 		}
+		frames, ends := a.gather(rows)
+		if err := a.write(rows[:len(ends)], frames, ends); err != nil {
+			return err
+		}
+		rows = rows[len(ends):]
 	}
 	return nil
 }
 
-func (a *Archive) append(row *fsm.Written) error {
+// ready sees to it that the row follows and that there is a file for it.
+func (a *Archive) ready(row *fsm.Written) error {
 	if a.closed {
 		return ErrClosed
 	}
@@ -175,29 +185,51 @@ func (a *Archive) append(row *fsm.Written) error {
 	if err := fsm.VerifyAudit(a.hash, []fsm.Audit{row.Audit}); err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
-	if last := a.last(); a.file != nil && (last.count >= fullRows || last.size >= fullBytes) {
+	if a.file != nil && a.last().full() {
 		if err := a.seal(); err != nil {
 			return err
 		}
 	}
 	if a.file == nil {
-		if err := a.begin(row.Seq); err != nil {
-			return err
-		}
+		return a.begin(row.Seq)
 	}
-	b := frame(row)
-	if _, err := a.file.Write(b); err != nil {
-		s := a.last()
+	return nil
+}
+
+// gather encodes rows for one write, a system call for each being most of what they cost: the first, and those behind it that
+// follow and still belong in the file. It returns where each ends.
+func (a *Archive) gather(rows []fsm.Written) (frames []byte, ends []int) {
+	then := *a.last()
+	began := then.size
+	for i := range rows {
+		row := &rows[i]
+		if i > 0 && (then.full() || len(frames) >= oneWrite || row.Seq != rows[i-1].Seq+1 || fsm.VerifyAudit(rows[i-1].Hash, []fsm.Audit{row.Audit}) != nil) {
+			break // the next round says what is wrong
+		}
+		frames = appendFrame(frames, row)
+		ends = append(ends, len(frames))
+		then.size, then.count = began+int64(len(frames)), then.count+1
+	}
+	return frames, ends
+}
+
+func (a *Archive) write(rows []fsm.Written, frames []byte, ends []int) error {
+	s := a.last()
+	if _, err := a.file.Write(frames); err != nil {
 		return errors.Join(fmt.Errorf("archive: %w", err), a.file.Truncate(s.size)) // no half row before the next one
 	}
-	s := a.last()
-	a.live.add(s.size, *row)
 	if s.count == 0 {
-		s.from = row.At
+		s.from = rows[0].At
 	}
-	s.size, s.count, s.last, s.until = s.size+int64(len(b)), s.count+1, row.Hash, row.At
-	a.head, a.hash = row.Seq, row.Hash
-	a.unsynced++
+	at := s.size
+	for i := range rows {
+		a.live.add(s.size, rows[i])
+		s.size = at + int64(ends[i])
+	}
+	newest := &rows[len(rows)-1]
+	s.count, s.last, s.until = s.count+len(rows), newest.Hash, newest.At
+	a.head, a.hash = newest.Seq, newest.Hash
+	a.unsynced += len(rows)
 	return nil
 }
 

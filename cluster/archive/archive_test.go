@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -110,6 +111,35 @@ func TestRowsGoOnWhereTheyEnded(t *testing.T) {
 }
 
 // S0-21: whatever byte of a full file is flipped, and whatever row is dropped, verify names it.
+// S1-14
+func TestRowsBeforeOneThatDoesNotFollowAreKept(t *testing.T) {
+	for name, spoil := range map[string]func(*fsm.Written){
+		"a row is missing":    func(w *fsm.Written) { w.Seq++ },
+		"a row was altered":   func(w *fsm.Written) { w.Target = "flag/other" },
+		"the first of a file": func(w *fsm.Written) { w.Verb = "flag.delete" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			count, at := 100, 30
+			if name == "the first of a file" {
+				count, at = 16_400, 16_384
+			}
+			dir, all := t.TempDir(), rows(t, count)
+			spoiled := slices.Clone(all)
+			spoil(&spoiled[at])
+			a := open(t, dir)
+			require.Error(t, a.Append(spoiled))
+			seq, hash := a.Head()
+			require.Equal(t, all[at-1].Seq, seq)
+			require.Equal(t, all[at-1].Hash, hash)
+			require.NoError(t, a.Append(all[at:]), "it goes on with the right one")
+			report, err := a.Verify()
+			require.NoError(t, err)
+			require.Empty(t, report.Findings)
+			require.Equal(t, len(all), int(report.Rows))
+		})
+	}
+}
+
 func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 	_, all, dir := filled(t, 16_390)
 	path := filepath.Join(dir, fmt.Sprintf("%020d.rows", 1))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hoistflags/hoist/fsm"
@@ -42,6 +43,8 @@ type segment struct {
 	from, until int64  // leader times of its first and last row
 }
 
+func (s *segment) full() bool { return s.count >= fullRows || s.size >= fullBytes }
+
 func (s *segment) end() uint64 { return s.first + uint64(s.count) - 1 }
 
 func segmentPath(dir string, first uint64) string {
@@ -58,11 +61,13 @@ func header(first uint64, previous string) ([]byte, error) {
 	return append(binary.BigEndian.AppendUint64([]byte(magic), first), hash...), nil
 }
 
-// frame is one row as the file holds it.
-func frame(row *fsm.Written) []byte {
-	b := row.Encode(make([]byte, frameSize, frameSize+512+len(row.Record)))
-	binary.BigEndian.PutUint32(b, uint32(len(b)-frameSize))
-	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(b[frameSize:], castagnoli))
+// appendFrame adds one row as the file holds it.
+func appendFrame(b []byte, row *fsm.Written) []byte {
+	at := len(b)
+	b = row.Encode(append(slices.Grow(b, frameSize+512+len(row.Record)), make([]byte, frameSize)...))
+	head, body := b[at:at+frameSize], b[at+frameSize:]
+	binary.BigEndian.PutUint32(head, uint32(len(body)))
+	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(body, castagnoli))
 	return b
 }
 

@@ -4,17 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
 	"strings"
-	"time"
 
-	"github.com/armon/go-metrics"
-	metricsprom "github.com/armon/go-metrics/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
@@ -125,21 +121,6 @@ func collect(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
-}
-
-// libraryMetrics shows what raft and memberlist measure about themselves (raft_*, memberlist_*). Their registry is global
-// to the process, so only a server installs it, once; never a test or a node that shares a process.
-func libraryMetrics(registry *prometheus.Registry) error {
-	sink, err := metricsprom.NewPrometheusSinkFrom(metricsprom.PrometheusOpts{Registerer: registry, Expiration: time.Minute})
-	if err != nil {
-		return fmt.Errorf("preparing the metrics of raft: %w", err)
-	}
-	cfg := metrics.DefaultConfig("")
-	cfg.EnableHostname, cfg.EnableRuntimeMetrics = false, false
-	if _, err := metrics.NewGlobal(cfg, sink); err != nil {
-		return fmt.Errorf("preparing the metrics of raft: %w", err)
-	}
-	return nil
 }
 
 // instance is a running node and its door.

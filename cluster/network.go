@@ -55,7 +55,7 @@ func (n *Node) openNetwork() error {
 		})}
 	}
 	n.transport = newTransport(inner, n.onLeaderMessage)
-	n.transport.behind = n.announcer.again
+	n.transport.behind, n.transport.longestPause = n.announcer.again, n.timings.heartbeat/2
 	return w.openGossip()
 }
 
@@ -175,6 +175,7 @@ func (w *network) greet(conn net.Conn) (byte, error) {
 		w.refuse(theirs.From, refusal)
 		return 0, errors.New(refusal)
 	}
+	w.node.transport.returns.heard(raft.ServerID(theirs.From))
 	return protocol[0], conn.SetDeadline(time.Time{})
 }
 

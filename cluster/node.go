@@ -325,6 +325,9 @@ func (n *Node) close() error {
 	n.closing.Store(true) // from here on raft is not replaced any more
 	n.restarting.Unlock()
 	n.changed.raise()
+	if n.transport != nil {
+		n.transport.leave()
+	}
 	var errs []error
 	if n.raft() != nil && !n.dying.Load() {
 		n.handOn()

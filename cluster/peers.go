@@ -97,12 +97,7 @@ func (r *reports) put(id string, s peerState, wall time.Time, commit uint64, now
 func (n *Node) watchPeers() {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-n.ctx.Done():
-			return
-		}
+	for { // the first round at once: a leader that waits for this node hears that it is back
 		var round sync.WaitGroup
 		for id := range n.peerIDs() {
 			round.Add(1)
@@ -114,6 +109,11 @@ func (n *Node) watchPeers() {
 		round.Wait()
 		n.metrics.offset.Set(n.clockCorrection().Seconds())
 		n.network.gossip.spread()
+		select {
+		case <-tick.C:
+		case <-n.ctx.Done():
+			return
+		}
 	}
 }
 
@@ -141,6 +141,7 @@ func (n *Node) poll(id string) {
 	if err != nil {
 		return // its report grows old
 	}
+	n.transport.returns.heard(raft.ServerID(id))
 	trip := time.Since(start)
 	n.reports.put(id, s, time.UnixMicro(s.Wall).Add(trip/2), commit, time.Now())
 	n.checkRemoved(s)

@@ -17,6 +17,7 @@ const maxRestarts = 3
 type steadfast struct {
 	raft.Transport
 	raft.WithPreVote
+	transport *transport
 }
 
 // raft is the running raft. It is replaced when it has to be started anew, so nobody keeps it.
@@ -100,7 +101,7 @@ func (n *Node) newRaft(c *raft.Config) error {
 	if n.cfg.Hooks.Machine != nil {
 		machine = n.cfg.Hooks.Machine(machine)
 	}
-	r, err := raft.NewRaft(c, machine, n.logs, n.disk, n.stores.Snapshots, steadfast{n.transport, n.transport})
+	r, err := raft.NewRaft(c, machine, n.logs, n.disk, n.stores.Snapshots, steadfast{n.transport, n.transport, n.transport})
 	if err != nil {
 		return errors.Join(errors.New("start raft"), err)
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -39,6 +40,10 @@ type transport struct {
 	known  map[raft.ServerID]known
 	behind func() // a follower has entries of whose commit it was not told
 
+	returns      returns // of peers that could not be reached
+	leaving      atomic.Bool
+	longestPause time.Duration // between two tries to reach one
+
 	stop chan struct{}
 	done chan struct{}
 	once sync.Once
@@ -48,7 +53,7 @@ type transport struct {
 
 func newTransport(inner RaftTransport, heard func(*raft.AppendEntriesRequest)) *transport {
 	t := &transport{RaftTransport: inner, consumer: make(chan raft.RPC), heard: heard,
-		known: map[raft.ServerID]known{}, behind: func() {}, installed: func() {}, stop: make(chan struct{}), done: make(chan struct{})}
+		known: map[raft.ServerID]known{}, returns: returns{waiting: map[raft.ServerID]chan struct{}{}}, behind: func() {}, installed: func() {}, stop: make(chan struct{}), done: make(chan struct{})}
 	go t.relay()
 	return t
 }

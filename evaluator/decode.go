@@ -11,6 +11,13 @@ import (
 // DecodeFlag reads one flag strictly: unknown, duplicate and mis-cased members are refused with their path.
 // A body that cannot be read gives Problems whose code starts with "decode.". Whether the flag makes sense is Check's.
 func DecodeFlag(data []byte) (*Flag, error) {
+	if f, rest, ok := readFlag(data, true); ok && len(rest) == 0 {
+		return f, nil
+	}
+	return decodeFlag(data)
+}
+
+func decodeFlag(data []byte) (*Flag, error) {
 	f := new(Flag)
 	if err := decode(data, f); err != nil {
 		return nil, err
@@ -20,12 +27,40 @@ func DecodeFlag(data []byte) (*Flag, error) {
 
 // DecodeSegment reads one segment as DecodeFlag reads flags.
 func DecodeSegment(data []byte) (*Segment, error) {
+	if s, rest, ok := readSegment(data, true); ok && len(rest) == 0 {
+		return s, nil
+	}
+	return decodeSegment(data)
+}
+
+func decodeSegment(data []byte) (*Segment, error) {
 	s := new(Segment)
 	if err := decode(data, s); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
+
+// FlagOf is DecodeFlag of a record that is kept and never changes: the flag's texts are its bytes, so that they are not
+// in memory twice. SegmentOf likewise.
+func FlagOf(record []byte) (*Flag, error) {
+	if f, rest, ok := readFlag(record, false); ok && len(rest) == 0 {
+		return f, nil
+	}
+	return decodeFlag(record)
+}
+
+// SegmentOf is DecodeSegment of a record that is kept and never changes.
+func SegmentOf(record []byte) (*Segment, error) {
+	if s, rest, ok := readSegment(record, false); ok && len(rest) == 0 {
+		return s, nil
+	}
+	return decodeSegment(record)
+}
+
+// CutFlag takes a flag in canonical form off the beginning of data; false means that none stands there, and says nothing
+// about why.
+func CutFlag(data []byte) (f *Flag, rest []byte, ok bool) { return readFlag(data, true) }
 
 func decode(data []byte, into any) error {
 	err := json.Unmarshal(data, into, json.RejectUnknownMembers(true))

@@ -145,7 +145,7 @@ func absent(kind ObjectKind, it *item) bool { return kind == ObjectFlag && archi
 // archivedRecord reads one member of a flag's record. Inside a text quotes are escaped, so what is not found is not
 // there; what is found may belong to a value, and only decoding tells.
 func archivedRecord(record []byte) bool {
-	return bytes.Contains(record, []byte(`"archived":true`)) && mustDecode(evaluator.DecodeFlag(record)).Archived
+	return bytes.Contains(record, []byte(`"archived":true`)) && mustDecode(evaluator.FlagOf(record)).Archived
 }
 
 // sameMeaning compares declarations without the ranges of their splits. Records are canonical: without ranges, other
@@ -193,7 +193,7 @@ func (e ItemDiff) Meaning(record []byte) []byte {
 	if !hasRanges(record) {
 		return record
 	}
-	return withoutRanges(mustDecode(evaluator.DecodeFlag(record))).Canonical()
+	return withoutRanges(mustDecode(evaluator.FlagOf(record))).Canonical()
 }
 
 // headOf reads kind and type of a flag's record, which stand behind its key in every canonical form.

@@ -368,6 +368,13 @@ func decodePutSegment(body []byte) (Command, error) {
 }
 
 func decodeBatch(body []byte) (Command, error) {
+	if c, ok := peelBatch(body); ok {
+		return c, nil
+	}
+	return decodeLongBatch(body)
+}
+
+func decodeLongBatch(body []byte) (Command, error) {
 	var raw batchBody
 	if err := json.Unmarshal(body, &raw, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("%s: %w", verbBatch, err)
@@ -378,6 +385,13 @@ func decodeBatch(body []byte) (Command, error) {
 }
 
 func decodeStage(body []byte) (Command, error) {
+	if c, ok := peelStage(body); ok {
+		return c, nil
+	}
+	return decodeLongStage(body)
+}
+
+func decodeLongStage(body []byte) (Command, error) {
 	var raw stageBody
 	if err := json.Unmarshal(body, &raw, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("%s: %w", verbStage, err)

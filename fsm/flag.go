@@ -131,9 +131,9 @@ func (d *draft) restore(c Restore) error {
 				Detail: fmt.Sprintf("revision %d deleted it; restore an older revision", c.Revision)}
 		}
 		if c.Object == ObjectSegment {
-			return d.putSegment(c, mustDecode(evaluator.DecodeSegment(v.Record)))
+			return d.putSegment(c, mustDecode(evaluator.SegmentOf(v.Record)))
 		}
-		return d.putFlag(c, mustDecode(evaluator.DecodeFlag(v.Record)))
+		return d.putFlag(c, mustDecode(evaluator.FlagOf(v.Record)))
 	}
 	return notFound(c, fmt.Sprintf("no version of revision %d is kept; list the history for those that are", c.Revision))
 }

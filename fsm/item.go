@@ -19,11 +19,11 @@ type FlagRecord struct {
 type SegmentRecord FlagRecord
 
 // Flag decodes the record anew at each call.
-func (r *FlagRecord) Flag() *evaluator.Flag { return mustDecode(evaluator.DecodeFlag(r.Record)) }
+func (r *FlagRecord) Flag() *evaluator.Flag { return mustDecode(evaluator.FlagOf(r.Record)) }
 
 // Segment decodes the record anew at each call.
 func (r *SegmentRecord) Segment() *evaluator.Segment {
-	return mustDecode(evaluator.DecodeSegment(r.Record))
+	return mustDecode(evaluator.SegmentOf(r.Record))
 }
 
 // mustDecode is for records the law itself wrote: one that does not decode cannot be (Load verifies each of them).

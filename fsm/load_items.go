@@ -71,7 +71,7 @@ func (t *tables) fill(e *Environment) {
 func (l *loader) define(kind ObjectKind, it *item, served uint64) error {
 	var refs evaluator.References
 	if kind == ObjectSegment {
-		s, err := evaluator.DecodeSegment(it.Record)
+		s, err := evaluator.SegmentOf(it.Record)
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (l *loader) define(kind ObjectKind, it *item, served uint64) error {
 		l.parts.Segments = append(l.parts.Segments, compiled)
 		l.parts.SegmentRevisions = append(l.parts.SegmentRevisions, served)
 	} else {
-		f, err := evaluator.DecodeFlag(it.Record)
+		f, err := evaluator.FlagOf(it.Record)
 		if err != nil {
 			return err
 		}

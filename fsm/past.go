@@ -106,7 +106,7 @@ func (p *past) flag(key string) error {
 	if err != nil {
 		return err
 	}
-	f := effective(mustDecode(evaluator.DecodeFlag(record)), exposures)
+	f := effective(mustDecode(evaluator.FlagOf(record)), exposures)
 	compiled, err := evaluator.Compile(f)
 	if err != nil {
 		return fmt.Errorf("flag %q as of revision %d: %w", key, p.revision, err)
@@ -134,7 +134,7 @@ func (p *past) segment(key string) error {
 	if record == nil || err != nil {
 		return err
 	}
-	s := mustDecode(evaluator.DecodeSegment(record))
+	s := mustDecode(evaluator.SegmentOf(record))
 	compiled, err := evaluator.CompileSegment(s)
 	if err != nil {
 		return fmt.Errorf("segment %q as of revision %d: %w", key, p.revision, err)

@@ -85,6 +85,7 @@ func TestBulkCommandsAreWrittenAsTheLibraryWould(t *testing.T) {
 			long, err := json.Marshal(batchBody{batch, nested}, encodeOptions())
 			require.NoError(t, err)
 			require.Equal(t, string(long), string(short))
+			samePeeled(t, short)
 		}
 		stage := Stage{Scope: scope, Change: text.Draw(t, "change"), Part: rapid.IntRange(0, 2).Draw(t, "part"), Commands: commands}
 		if short, ok, err := encodeStage(stage); ok {
@@ -92,8 +93,36 @@ func TestBulkCommandsAreWrittenAsTheLibraryWould(t *testing.T) {
 			long, err := json.Marshal(stageBody{stage, nested}, encodeOptions())
 			require.NoError(t, err)
 			require.Equal(t, string(long), string(short))
+			samePeeled(t, short)
+			_, peeled := peelStage(short)
+			require.Equal(t, len(commands) == 1, peeled, "only flags of one environment come apart by hand")
+			at := rapid.IntRange(0, len(short)-1).Draw(t, "at")
+			scrap := rapid.SampledFrom([]string{"", " ", ",", "}", "0", `"`, `"flag":{}`, "\u0041"}).Draw(t, "scrap")
+			samePeeled(t, append(append(append([]byte(nil), short[:at]...), scrap...), short[min(len(short), at+rapid.IntRange(0, 2).Draw(t, "away")):]...))
 		}
 	})
+}
+
+// samePeeled holds what comes apart by hand to what the library reads.
+func samePeeled(t require.TestingT, body []byte) {
+	if short, ok := peelStage(body); ok {
+		long, err := decodeLongStage(body)
+		require.NoError(t, err, string(body))
+		require.Equal(t, long, short, string(body))
+	}
+	if short, ok := peelBatch(body); ok {
+		long, err := decodeLongBatch(body)
+		require.NoError(t, err, string(body))
+		require.Equal(t, long, short, string(body))
+	}
+}
+
+func FuzzPeelBulk(f *testing.F) {
+	for _, body := range []string{`{"commands":[{"type":6,"body":{"flag":{"key":"a","type":"boolean"}}}]}`, `{"tenant":"t","since":7,"commands":[{"type":6,"body":{"flag":{}}},{"type":6,"body":{"flag":{}}}]}`,
+		`{"environment":"e","change":"c","part":0,"last":false,"commands":[{"type":6,"body":{"flag":{"key":"a"}}}]}`, `{"change":"c","part":07,"last":false,"commands":[{"type":6,"body":{"flag":{}}}]}`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) { samePeeled(t, body) })
 }
 
 // What was peeled off is what the library would have read.

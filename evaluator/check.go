@@ -63,7 +63,7 @@ func (f *Flag) Check() Problems {
 type checker struct {
 	problems Problems
 	owner    string // "flag" or "segment", the first part of every code
-	variants map[string]bool
+	variants []Variant
 	patterns int
 	cost     int
 }
@@ -112,6 +112,9 @@ func (c *checker) prose(at place, text, allowed string) {
 }
 
 func (c *checker) annotations(at place, annotations map[string]string) {
+	if len(annotations) == 0 {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		c.line(at.at(name), name)
 		c.prose(at.at(name), annotations[name], "\n\r\t")
@@ -183,8 +186,7 @@ func (c *checker) config(root *place, f *Flag) {
 
 // value checks one served value.
 func (c *checker) value(at place, want Type, v Value) {
-	kinds := map[Type]ValueKind{TypeBoolean: KindBool, TypeString: KindString, TypeNumber: KindNumber, TypeObject: KindObject}
-	switch kind, known := kinds[want]; {
+	switch kind, known := want.kind(); {
 	case v.kind == KindUnusable, !v.exact():
 		c.add(at, "value.number", "the number does not survive JSON; integers end at ±9007199254740991")
 	case known && v.kind != kind:
@@ -196,9 +198,24 @@ func (c *checker) value(at place, want Type, v Value) {
 	}
 }
 
+// kind is that of the type's values; false for a type that is none.
+func (t Type) kind() (ValueKind, bool) {
+	switch t {
+	case TypeBoolean:
+		return KindBool, true
+	case TypeString:
+		return KindString, true
+	case TypeNumber:
+		return KindNumber, true
+	case TypeObject:
+		return KindObject, true
+	}
+	return 0, false
+}
+
 func (c *checker) variantList(root *place, f *Flag) {
 	at := root.at("variants")
-	c.variants = make(map[string]bool, len(f.Variants))
+	c.variants = f.Variants
 	if len(f.Variants) == 0 {
 		c.add(at, "variants.missing", "a flag needs variants")
 	}
@@ -206,13 +223,12 @@ func (c *checker) variantList(root *place, f *Flag) {
 		c.add(at, "variants.many", "a flag has at most %d variants", maxVariants)
 	}
 	truths := [2]int{}
-	for i, v := range f.Variants {
+	for i, v := range f.Variants[:min(len(f.Variants), maxVariants)] {
 		one := at.nth(i)
 		c.key(one.at("key"), v.Key)
-		if c.variants[v.Key] {
+		if slices.ContainsFunc(f.Variants[:i], func(other Variant) bool { return other.Key == v.Key }) {
 			c.add(one.at("key"), "variants.duplicate", "variant %q is listed twice", v.Key)
 		}
-		c.variants[v.Key] = true
 		if v.Value == nil {
 			continue
 		}
@@ -227,7 +243,7 @@ func (c *checker) variantList(root *place, f *Flag) {
 }
 
 func (c *checker) variant(at place, key string) {
-	if !c.variants[key] {
+	if !slices.ContainsFunc(c.variants, func(v Variant) bool { return v.Key == key }) {
 		c.add(at, "variant.unknown", "there is no variant %.140q", key)
 	}
 }
@@ -258,14 +274,12 @@ func (c *checker) rules(root *place, f *Flag) {
 	if len(f.Rules) > maxRules {
 		c.add(at, "rules.many", "a flag has at most %d rules", maxRules)
 	}
-	seen := make(map[string]bool, len(f.Rules))
-	for i := range f.Rules {
+	for i := range f.Rules[:min(len(f.Rules), maxRules)] {
 		r, one := &f.Rules[i], at.nth(i)
 		c.key(one.at("id"), r.ID)
-		if seen[r.ID] {
+		if slices.ContainsFunc(f.Rules[:i], func(other Rule) bool { return other.ID == r.ID }) {
 			c.add(one.at("id"), "rules.duplicate", "rule id %q is used twice", r.ID)
 		}
-		seen[r.ID] = true
 		c.prose(one.at("description"), r.Description, "\n\r\t")
 		c.clauses(one.at("if"), r.If)
 		c.serve(one.at("then"), &r.Then)

@@ -1,6 +1,7 @@
 package evaluator
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"slices"
@@ -56,7 +57,11 @@ func refer(key string) reference { return reference{key: key, hash: hashText(key
 
 // Compile compiles an *effective* flag. It fails only with Problems, exactly when Check finds some. Splits without
 // salt or ranges get those of a first commit (Settle). f is not kept.
-func Compile(f *Flag) (*Compiled, error) {
+func Compile(f *Flag) (*Compiled, error) { return CompileOf(f, nil) }
+
+// CompileOf is Compile of a flag whose declaration is kept as record, which never changes: if it has no prose, the same
+// bytes are Record.
+func CompileOf(f *Flag, record []byte) (*Compiled, error) {
 	if problems := f.Check(); len(problems) > 0 {
 		return nil, problems
 	}
@@ -68,7 +73,7 @@ func Compile(f *Flag) (*Compiled, error) {
 		typ:           f.Type,
 		archived:      f.Archived,
 		clientVisible: f.ClientVisible,
-		record:        exactly(appendFlag(make([]byte, 0, 256), f, false)),
+		record:        recordOf(f, record),
 		metadata:      sortedMetadata(f.Metadata),
 	}
 	if refs := f.References(); len(refs.Flags)+len(refs.Segments) > 0 {
@@ -81,6 +86,15 @@ func Compile(f *Flag) (*Compiled, error) {
 	b := builder{flag: f, names: make(selectors)}
 	b.build(c)
 	return c, nil
+}
+
+func recordOf(f *Flag, kept []byte) []byte {
+	var room [1 << 10]byte
+	b := appendFlag(room[:0], f, false)
+	if bytes.Equal(b, kept) {
+		return kept
+	}
+	return exactly(b)
 }
 
 // builder turns the serves of one flag into results that evaluation only has to copy.

@@ -8,10 +8,14 @@ import (
 // Settle returns f with the salt and the ranges of every split filled in, as they are stored. What f gives is kept.
 // A split that previous already had at the same place (the same rule id, or the default) keeps its salt, and its
 // ranges move only as far as the weights demand; otherwise the salt is DefaultSalt and the layout fresh. Of previous
-// only the splits matter; nil stands for a first commit. Neither flag is changed, and what has no splits is shared.
+// only the splits matter; nil stands for a first commit. Neither flag is changed, and what has no splits is shared: a
+// flag of which nothing is missing is returned itself.
 //
 // The weights must be sound, see Check.
 func (f *Flag) Settle(previous *Flag) *Flag {
+	if f.settled() {
+		return f
+	}
 	settled := *f
 	settled.Rules = slices.Clone(f.Rules)
 	for i := range settled.Rules {
@@ -25,6 +29,14 @@ func (f *Flag) Settle(previous *Flag) *Flag {
 	}
 	return &settled
 }
+
+// settled reports whether every split has its salt and its ranges.
+func (f *Flag) settled() bool {
+	return (f.Default == nil || f.Default.Split.settled()) &&
+		!slices.ContainsFunc(f.Rules, func(r Rule) bool { return !r.Then.Split.settled() })
+}
+
+func (s *Split) settled() bool { return s == nil || s.Salt != "" && len(s.Ranges) > 0 }
 
 // split finds the split of a rule, or of the default for an empty id.
 func (f *Flag) split(ruleID string) *Split {
@@ -46,7 +58,7 @@ func (f *Flag) split(ruleID string) *Split {
 }
 
 func settleSplit(s, old *Split, salt string) *Split {
-	if s == nil || (s.Salt != "" && len(s.Ranges) > 0) {
+	if s.settled() {
 		return s
 	}
 	settled := *s

@@ -62,6 +62,11 @@ func (a *auditTail) write(row Audit, record []byte) {
 	a.news = append(a.news, Written{row, record})
 }
 
+// expect makes room for rows that come at once.
+func (a *auditTail) expect(rows int) {
+	a.rows, a.news = slices.Grow(a.rows, rows), slices.Grow(a.news, rows)
+}
+
 // chain is the hash of a row that follows the one with hash previous.
 func chain(previous digest, row *Audit) digest {
 	b := make([]byte, 0, 512)

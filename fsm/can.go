@@ -28,7 +28,7 @@ func (s *State) inside(c Command) []Command {
 		return c.Commands
 	case Commit:
 		if change, ok := s.stagedChange(c); ok {
-			return change.commands
+			return change.commands()
 		}
 	}
 	return nil

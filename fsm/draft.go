@@ -369,7 +369,7 @@ func (d *draft) compileFlag(t *touch) (*evaluator.Compiled, error) {
 	}
 	flag := t.declared()
 	if !t.decoded || len(d.moved) > 1 || len(t.now.Record) > recentRecord {
-		return evaluator.Compile(effective(flag, t.exposures))
+		return evaluator.CompileOf(effective(flag, t.exposures), t.now.Record)
 	}
 	known := d.state.recent.of(t.now.digest())
 	known.digest, known.flag = t.now.digest(), flag
@@ -381,7 +381,7 @@ func (d *draft) compileFlag(t *touch) (*evaluator.Compiled, error) {
 		return known.compiled, nil
 	}
 	var err error
-	known.compiled, err = evaluator.Compile(flag)
+	known.compiled, err = evaluator.CompileOf(flag, t.now.Record)
 	return known.compiled, err
 }
 

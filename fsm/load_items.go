@@ -87,7 +87,7 @@ func (l *loader) define(kind ObjectKind, it *item, served uint64) error {
 		if err != nil {
 			return err
 		}
-		compiled, err := evaluator.Compile(f)
+		compiled, err := evaluator.CompileOf(f, it.Record)
 		if err != nil {
 			return err
 		}

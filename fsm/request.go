@@ -115,14 +115,15 @@ func requestKey(a Actor, id string) string {
 }
 
 func bodyHash(p *Proposal) (short [16]byte) {
-	b := make([]byte, 0, len(p.Command)+10)
+	b := make([]byte, 1, 1+binary.MaxVarintLen64)
 	if p.ExpectedRevision != nil {
-		b = binary.AppendUvarint(append(b, 1), *p.ExpectedRevision)
-	} else {
-		b = append(b, 0)
+		b[0] = 1
+		b = binary.AppendUvarint(b, *p.ExpectedRevision)
 	}
-	h := sha256.Sum256(append(b, p.Command...))
-	copy(short[:], h[:])
+	h := sha256.New() // a stage is not copied for its hash
+	h.Write(b)
+	h.Write(p.Command)
+	copy(short[:], h.Sum(nil))
 	return short
 }
 

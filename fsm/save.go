@@ -150,7 +150,7 @@ func (s *State) saveRows(w *writer) {
 	}
 	for _, c := range s.staged {
 		for _, part := range c.parts {
-			w.time(c.at).bytes(part).end(recordStage)
+			w.time(c.at).bytes(part.encoded).end(recordStage)
 		}
 	}
 	s.saveOutbox(w)

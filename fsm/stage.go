@@ -22,13 +22,27 @@ const (
 type stagedChange struct {
 	scope    Scope
 	id       string
-	at       int64    // leader time of the newest part
-	parts    [][]byte // the encoded Stage commands
+	at       int64 // leader time of the newest part
+	parts    []*stagedPart
 	bytes    int
 	hash     digest // chain over parts
+	fragment []byte // of a command whose last fragment has not come
+}
+
+// stagedPart is a Stage command with what it holds, a command that came in fragments with its last one. It is immutable.
+type stagedPart struct {
+	encoded  []byte
 	commands []Command
 	ready    []*prepared // what of each command could be worked out early; nil where nothing
-	fragment []byte      // of a command whose last fragment has not come
+}
+
+// commands lists what the change will do.
+func (s *stagedChange) commands() []Command {
+	var all []Command
+	for _, p := range s.parts {
+		all = append(all, p.commands...)
+	}
+	return all
 }
 
 func stageChain(previous digest, part []byte) digest {
@@ -62,7 +76,7 @@ func (s *State) expire() {
 
 func (s *State) dropStaged(i int) {
 	for n, part := range s.staged[i].parts {
-		s.rest.remove(stageLeaf(s.staged[i], n, part))
+		s.rest.remove(stageLeaf(s.staged[i], n, part.encoded))
 	}
 	s.staged = slices.Delete(slices.Clone(s.staged), i, i+1)
 }
@@ -78,7 +92,7 @@ func (d *draft) stage(c Stage) error {
 	if i >= 0 {
 		old = s.staged[i]
 	}
-	if c.Part < len(old.parts) && digestOf(old.parts[c.Part]) == digestOf(part) {
+	if c.Part < len(old.parts) && bytes.Equal(old.parts[c.Part].encoded, part) {
 		return nil
 	}
 	if c.Part != len(old.parts) {
@@ -119,8 +133,9 @@ func (d *draft) stagedRoom(c Stage, i, bytes int) error {
 func (s *stagedChange) with(c Stage, part []byte, now int64, e *Environment) (*stagedChange, error) {
 	next := *s
 	next.at, next.bytes, next.hash = now, s.bytes+len(part), stageChain(s.hash, part)
-	next.parts = append(slices.Clip(s.parts), slices.Clone(part))
-	next.add(e, c.Commands...)
+	added := &stagedPart{encoded: slices.Clone(part)}
+	next.parts = append(slices.Clip(s.parts), added)
+	added.add(e, c.Commands)
 	if len(c.Fragment) > 0 {
 		next.fragment = append(slices.Clip(s.fragment), c.Fragment...)
 	}
@@ -140,7 +155,7 @@ func (s *stagedChange) with(c Stage, part []byte, now int64, e *Environment) (*s
 		return nil, &Error{Kind: KindInvalid, Op: c.Verb(), Target: whole.target().String(), Problems: problems,
 			Detail: "the change breaks rules; correct the named fields"}
 	}
-	next.add(e, whole)
+	added.add(e, []Command{whole})
 	return &next, nil
 }
 
@@ -153,10 +168,12 @@ func checkWhole(scope Scope, c Command) evaluator.Problems {
 	return checkCommands(scope, []Command{c})
 }
 
-func (s *stagedChange) add(e *Environment, commands ...Command) {
-	s.commands, s.ready = slices.Clip(s.commands), slices.Clip(s.ready)
+// add completes a part that nobody has seen yet.
+func (p *stagedPart) add(e *Environment, commands []Command) {
+	p.commands = append(p.commands, commands...)
+	p.ready = slices.Grow(p.ready, len(commands))
 	for _, c := range commands {
-		s.commands, s.ready = append(s.commands, c), append(s.ready, prepare(e, c))
+		p.ready = append(p.ready, prepare(e, c))
 	}
 }
 
@@ -185,7 +202,7 @@ func prepare(e *Environment, c Command) *prepared {
 	r.item = newItem(put.Flag.Key, r.flag.Canonical(), r.flag.References())
 	r.digest = digestOf(r.item.Record)
 	var err error
-	if r.compiled, err = evaluator.Compile(r.flag); err != nil {
+	if r.compiled, err = evaluator.CompileOf(r.flag, r.item.Record); err != nil {
 		return nil // the commit finds the same and says so
 	}
 	return r
@@ -217,12 +234,14 @@ func (d *draft) commit(c Commit) error {
 	}
 	s.dropStaged(i)
 	d.since = c.Since
-	for n, inner := range change.commands {
-		if put, ok := inner.(PutFlag); ok && d.quick(put, change.ready[n]) {
-			continue
-		}
-		if err := d.do(inner); err != nil {
-			return err
+	for _, part := range change.parts {
+		for n, inner := range part.commands {
+			if put, ok := inner.(PutFlag); ok && d.quick(put, part.ready[n]) {
+				continue
+			}
+			if err := d.do(inner); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -90,6 +90,9 @@ func (w *flusher) definitions() {
 		return *edit
 	}
 	w.late = w.lone()
+	if len(w.defined) > 1 {
+		w.state.audit.expect(len(w.defined))
+	}
 	for _, t := range w.defined { // removals first: a key that differs only in case may come into the place
 		if t.before != nil {
 			w.dropLeaves(t.kind, t.before)

@@ -144,7 +144,7 @@ func (p *plainEvaluation) answer(j *plainJob, r *http.Request, who caller, json 
 	if len(j.out) >= compressFrom && len(r.Header["Accept-Encoding"]) > 0 || who.meter() != nil {
 		return false
 	}
-	place.use.named(flag)
+	place.use.Named(flag)
 	place.count(doorConnect, flag.Key(), &result)
 	return true
 }

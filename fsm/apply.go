@@ -135,6 +135,7 @@ func (s *State) Try(p *Proposal) (Receipt, error) {
 // unshare gives a trial its own tails of the lists that only the one writer may append to.
 func (s *State) unshare(t Target) {
 	s.audit.rows, s.audit.news = slices.Clip(s.audit.rows), nil
+	s.records.rows, s.records.news = slices.Clip(s.records.rows), nil
 	if e, ok := s.Environment(t.Tenant, t.Environment); ok {
 		e = e.clone()
 		e.graveOrder = slices.Clip(e.graveOrder)

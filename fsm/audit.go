@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -37,6 +38,7 @@ type auditTail struct {
 	head   digest
 	rows   []Audit
 	before digest    // hash of the row before the first of rows
+	keep   int       // how many rows are kept; 0: maxAuditRows
 	news   []Written // rows that came with the publish that this state came with; they are not saved
 }
 
@@ -54,7 +56,7 @@ func (a *auditTail) write(row Audit, record []byte) {
 	row.Seq = a.seq
 	a.head = chain(a.head, &row)
 	row.Hash = a.head.hex()
-	if over := len(a.rows) - maxAuditRows + 1; over > 0 {
+	if over := len(a.rows) - cmp.Or(a.keep, maxAuditRows) + 1; over > 0 {
 		a.before = mustDigest(a.rows[over-1].Hash)
 		a.rows = a.rows[over:]
 	}
@@ -95,8 +97,10 @@ func mustDigest(text string) digest {
 }
 
 // Audit returns up to limit rows with Seq > after, oldest first. Rows older than the newest 8,192 are not here any more.
-func (s *State) Audit(after uint64, limit int) []Audit {
-	rows := s.audit.rows
+func (s *State) Audit(after uint64, limit int) []Audit { return s.audit.since(after, limit) }
+
+func (a *auditTail) since(after uint64, limit int) []Audit {
+	rows := a.rows
 	from, _ := slices.BinarySearchFunc(rows, after+1, func(r Audit, seq uint64) int {
 		if r.Seq < seq {
 			return -1

@@ -105,6 +105,7 @@ func (m *changeMove) hold(commands []Command, since uint64) error {
 func (d *draft) trial(do func(*draft) error) error {
 	work := *d.state
 	work.audit.rows, work.audit.news = slices.Clip(work.audit.rows), slices.Clip(work.audit.news)
+	work.records.rows, work.records.news = slices.Clip(work.records.rows), slices.Clip(work.records.news)
 	env := d.env.clone()
 	env.graveOrder = slices.Clip(env.graveOrder)
 	t := &draft{state: &work, proposal: d.proposal, before: d.before, env: env, byNode: map[string]*touch{}, folded: map[string][]*touch{}}

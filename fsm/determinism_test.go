@@ -21,6 +21,8 @@ func sameState(t require.TestingT, want, got *fsm.State) {
 	require.Equal(t, want.Now(), got.Now())
 	require.Equal(t, want.EstablishedTerm(), got.EstablishedTerm())
 	require.Equal(t, want.Audit(0, 1<<20), got.Audit(0, 1<<20))
+	require.Equal(t, want.RolloutLog().Audit(0, 1<<20), got.RolloutLog().Audit(0, 1<<20))
+	require.Equal(t, want.RolloutLog().AuditBefore(), got.RolloutLog().AuditBefore())
 	require.Equal(t, want.Tenants(), got.Tenants())
 	for _, tenant := range want.Tenants() {
 		theirs := got.Environments(tenant)

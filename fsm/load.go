@@ -29,7 +29,7 @@ type loader struct {
 // load reads what Save wrote and verifies it: checksum, every definition, and the full hash.
 func load(r io.Reader) (*State, error) {
 	l := &loader{in: bufio.NewReaderSize(r, 64<<10), crc: castagnoli(), strings: map[string]string{},
-		state: &State{requests: newRequestTable(), recent: &recentFlags{}}, requests: new(evaluator.Index[*requestRow]).Edit()}
+		state: &State{records: newRecords(), requests: newRequestTable(), recent: &recentFlags{}}, requests: new(evaluator.Index[*requestRow]).Edit()}
 	if err := l.open(); err != nil {
 		return nil, fmt.Errorf("fsm: load: %w", err)
 	}
@@ -150,6 +150,10 @@ func (l *loader) take(kind byte, r *reader) error {
 		l.request(r)
 	case recordAudit:
 		l.audit(r)
+	case recordRolloutLog:
+		l.state.loadRolloutLog(r)
+	case recordRolloutRow:
+		l.state.records.rows = append(l.state.records.rows, l.interned(readAudit(r)))
 	case recordStage:
 		l.closeEnvironment()
 		return l.stage(r)

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hoistflags/hoist/evaluator"
 )
@@ -69,7 +70,29 @@ type MetricMeasured struct {
 	Index       int         `json:"index"`
 	Query       string      `json:"query,omitempty"`
 	Measurement Measurement `json:"measurement"`
+	Raw         *RawAnswer  `json:"raw,omitzero"`       // as the provider gave it; the state does not keep it
+	StableRaw   *RawAnswer  `json:"stableRaw,omitzero"` // of the stable cohort
 }
+
+// RawAnswer is what a provider answered, or its beginning.
+type RawAnswer struct {
+	Bytes []byte `json:"bytes,omitempty"`
+	Size  int    `json:"size"` // of the whole
+}
+
+// MaxRawAnswer is how much of an answer is kept.
+const MaxRawAnswer = 4 << 10
+
+// NewRawAnswer keeps the beginning of an answer; nil when there is none.
+func NewRawAnswer(answer []byte) *RawAnswer {
+	if answer == nil {
+		return nil
+	}
+	return &RawAnswer{Bytes: slices.Clone(answer[:min(len(answer), MaxRawAnswer)]), Size: len(answer)}
+}
+
+// Whole tells whether nothing of the answer was cut off.
+func (a *RawAnswer) Whole() bool { return a != nil && len(a.Bytes) == a.Size }
 
 // Move is what is done to a rollout.
 type Move string
@@ -195,6 +218,19 @@ func (s Scope) frozen(of FreezeOf, flag string) Target {
 	return s.object(ObjectEnvironment, s.Environment)
 }
 
+func checkMeasured(c Measured) evaluator.Problems {
+	for i, x := range c.Rollouts {
+		for j, m := range x.Metrics {
+			for name, raw := range map[string]*RawAnswer{"raw": m.Raw, "stableRaw": m.StableRaw} {
+				if raw != nil && len(raw.Bytes) > MaxRawAnswer {
+					return problem(fmt.Sprintf("/rollouts/%d/metrics/%d/%s", i, j, name), "measured.raw", fmt.Sprintf("at most %d bytes of an answer are kept", MaxRawAnswer))
+				}
+			}
+		}
+	}
+	return nil
+}
+
 func checkReach(of FreezeOf, flag string) evaluator.Problems {
 	switch of {
 	case OfFlag:
@@ -230,6 +266,8 @@ func checkRollout(c Command) evaluator.Problems {
 			problems = append(problems, problem("/reason", "command.required", "this passes over what was planned: say why")...)
 		}
 		return problems
+	case Measured:
+		return checkMeasured(c)
 	case Freeze:
 		if c.Reason == "" {
 			return problem("/reason", "command.required", "say why, for those who meet the freeze")

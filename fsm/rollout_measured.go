@@ -20,20 +20,21 @@ func (d *draft) measured(c Measured) error {
 		}
 		r := *old
 		r.Runs = cloneRuns(old.Runs)
-		if !r.measure(x.Metrics, s.now) {
+		taken := r.measure(x.Metrics, s.now)
+		if len(taken) == 0 {
 			continue
 		}
 		e := env.clone()
 		s.putRollout(e, old, &r)
+		s.keepMeasured(e, &r, taken, d.proposal)
 		s.replaceEnvironment(e)
 		d.changed = true
 	}
 	return nil
 }
 
-// measure reports whether anything was taken in.
-func (r *Rollout) measure(list []MetricMeasured, now int64) bool {
-	took := false
+// measure takes measurements in and returns what it took.
+func (r *Rollout) measure(list []MetricMeasured, now int64) (taken []MeasuredRecord) {
 	for _, x := range list {
 		at := slices.IndexFunc(r.Runs, func(run Run) bool { return run.ID == x.Run && run.Phase.open() })
 		if at < 0 || x.Index < 0 || x.Index >= len(r.Runs[at].Metrics) || !r.Runs[at].Metrics[x.Index].Phase.open() {
@@ -45,12 +46,14 @@ func (r *Rollout) measure(list []MetricMeasured, now int64) bool {
 		}
 		x.Measurement.At = now
 		m.add(x.Measurement)
-		took = true
+		run := &r.Runs[at]
+		taken = append(taken, MeasuredRecord{Attempt: run.Attempt, Run: run.ID, Kind: run.Kind, Step: run.Step, Metric: m.Name, Query: m.Query,
+			Weight: r.Weight, Measurement: x.Measurement, Raw: x.Raw, StableRaw: x.StableRaw})
 	}
 	for i := range r.Runs {
-		if run := &r.Runs[i]; took && run.Phase.open() {
+		if run := &r.Runs[i]; len(taken) > 0 && run.Phase.open() {
 			run.judge(r, now)
 		}
 	}
-	return took
+	return taken
 }

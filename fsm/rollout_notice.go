@@ -48,6 +48,7 @@ func (p *Plan) receivers() []string {
 func (s *State) noteAndTell(e *Environment, r *Rollout, event Event) {
 	r.note(event)
 	event.Seq = r.Events
+	s.keepEvent(e, r, &event)
 	s.tellOf(e, r, noticeKind(&event), event)
 }
 

@@ -46,6 +46,8 @@ const (
 	recordChange
 	recordBudget
 	recordUsed
+	recordRolloutLog // head of the log of rollouts
+	recordRolloutRow
 )
 
 // writer counts and checksums what it writes; the first error stays.
@@ -148,6 +150,7 @@ func (s *State) saveRows(w *writer) {
 		w.body = r.appendFields(w.body)
 		w.strings(r.Hash).end(recordAudit)
 	}
+	s.saveRolloutLog(w)
 	for _, c := range s.staged {
 		for _, part := range c.parts {
 			w.time(c.at).bytes(part.encoded).end(recordStage)

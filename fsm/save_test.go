@@ -102,6 +102,7 @@ func sampleLog(t *testing.T) *node {
 	id := n.start(watched(t, 1, `[{"setWeight":12.5},{"hold":"1h"},{"setWeight":50},{"approval":{"count":2}}]`))
 	n.drive(id, fsm.MoveAdvance)
 	n.measure(id, fsm.VerdictSuccessful, fsm.VerdictNoData)
+	n.answered(id, []byte("sample"))
 	landed, ended := steps(t, `[{"setWeight":50},{"hold":{}}]`), steps(t, `[{"setWeight":5},{"hold":{}}]`)
 	landed.Name, landed.Flag, ended.Name, ended.Flag = "landed", "g", "ended", "h"
 	n.move(n.start(landed), fsm.MovePromoteFull)
@@ -119,7 +120,6 @@ func sampleLog(t *testing.T) *node {
 	n.do(fsm.Freeze{Scope: dev, Reason: "sample again"})
 	n.do(fsm.Freeze{Scope: dev, Of: fsm.OfCluster, Kind: fsm.FreezeWindow, Reason: "sample everywhere", For: 1000})
 	n.do(fsm.Unfreeze{Scope: dev, Of: fsm.OfCluster})
-	n.do(fsm.Freeze{Scope: fsm.Scope{Tenant: "acme", Environment: "qa"}, Of: fsm.OfTenant, Reason: "sample of a tenant"})
 	of := n.do(fsm.PutBudget{Scope: dev, Budget: budget()}).Revision
 	require.NoError(t, n.burn(of, fsm.Burn{Tier: fsm.BurnExhausted, Numbers: "sample"}).Err)
 	require.NoError(t, n.burn(of, fsm.Burn{Tier: fsm.BurnPage, Numbers: "sample", Long: 3_600_000}).Err)
@@ -131,6 +131,7 @@ func sampleLog(t *testing.T) *node {
 	r, _ := n.store.State().Receiver("releases")
 	n.settle(fsm.Settled{To: "releases", Through: r.Waiting()[0].Seq}, fsm.Settled{To: "alerts", Why: "sample"})
 	sampleChanges(n)
+	n.do(fsm.Freeze{Scope: fsm.Scope{Tenant: "acme", Environment: "qa"}, Of: fsm.OfTenant, Reason: "sample of a tenant"})
 	return n
 }
 

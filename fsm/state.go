@@ -26,6 +26,7 @@ type State struct {
 	tenants          []*tenant // sorted by key
 	requests         requestTable
 	audit            auditTail
+	records          auditTail // of rollouts; see RolloutLog
 	tokens           tokenTable
 	staged           []*stagedChange // in the order of their first part
 	domain           sum             // what people declared and switched
@@ -46,7 +47,7 @@ type tenant struct {
 
 // freshState is the same on every node: what differs between clusters comes with the first LeaderEstablished.
 func freshState() *State {
-	s := &State{version: LawOldest, requests: newRequestTable(), recent: &recentFlags{}}
+	s := &State{version: LawOldest, records: newRecords(), requests: newRequestTable(), recent: &recentFlags{}}
 	s.addTenant(DefaultTenant, "", 0)
 	return s
 }
@@ -120,7 +121,7 @@ func (s *State) full() sum {
 	f := s.domain
 	f.add(s.rest)
 	f.add(newLeaf(leafMeta, s.epoch, s.clusterID).
-		numbers(s.term, uint64(s.now), uint64(s.version), s.audit.seq, uint64(s.requests.floor), s.outbox.seq).digest(s.audit.head).sum())
+		numbers(s.term, uint64(s.now), uint64(s.version), s.audit.seq, uint64(s.requests.floor), s.outbox.seq, s.records.seq).digest(s.audit.head).digest(s.records.head).sum())
 	return f
 }
 

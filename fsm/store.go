@@ -78,7 +78,7 @@ func (s *Store) Apply(entries []Entry) []Outcome {
 	outcomes := make([]Outcome, len(entries))
 	old := s.State()
 	start := *old
-	start.audit.news = nil
+	start.audit.news, start.records.news = nil, nil
 	if len(entries) > 1 {
 		start.batch = &evaluator.Owner{}
 	}

@@ -39,6 +39,7 @@ type rates struct {
 	gate    fsm.BurnRate
 	known   map[string]float64
 	query   string // the first that was asked
+	raw     []byte // every answer, a line each
 }
 
 func (r *rates) over(ctx context.Context, window string) (float64, error) {
@@ -54,6 +55,7 @@ func (r *rates) over(ctx context.Context, window string) (float64, error) {
 		return 0, reply.err
 	}
 	r.known[window] = burnRate(reply.Value, r.gate.Objective)
+	r.raw = fmt.Appendf(r.raw, "%s %s\n", window, reply.Raw)
 	return r.known[window], nil
 }
 
@@ -80,13 +82,15 @@ func (r *rates) burning(ctx context.Context, tiers []burnTier) (found *burnTier,
 }
 
 // burn measures a burn-rate gate: a tier that pages fails, one that only asks for a ticket is inconclusive.
-func (s Sources) burn(ctx context.Context, args *strings.Replacer, m *fsm.Metric) (string, fsm.Measurement) {
+func (s Sources) burn(ctx context.Context, args *strings.Replacer, m *fsm.Metric, measured *fsm.MetricMeasured) {
 	r := &rates{sources: s, args: args, gate: *m.BurnRate, known: map[string]float64{}}
 	tier, told, err := r.burning(ctx, burnTiers(month))
-	out := fsm.Measurement{Verdict: fsm.VerdictSuccessful, Value: told}
+	measured.Query, measured.Raw = r.query, fsm.NewRawAnswer(r.raw)
+	out := &measured.Measurement
+	out.Verdict, out.Value = fsm.VerdictSuccessful, told
 	switch {
 	case err != nil:
-		return r.query, fsm.Measurement{Verdict: fsm.VerdictError, Detail: clip(err.Error())}
+		*out = fsm.Measurement{Verdict: fsm.VerdictError, Detail: clip(err.Error())}
 	case math.IsNaN(r.known["1h"]):
 		out.Verdict, out.Detail = fsm.VerdictNoData, "no requests in the last hour"
 	case tier != nil:
@@ -96,7 +100,6 @@ func (s Sources) burn(ctx context.Context, args *strings.Replacer, m *fsm.Metric
 		}
 		out.Detail = fmt.Sprintf("the error budget burns faster than %g times over %s and %s", tier.rate, tier.long, tier.short)
 	}
-	return r.query, out
 }
 
 // burnRate is how many times faster than allowed the budget is spent.

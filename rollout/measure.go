@@ -32,7 +32,7 @@ type Query struct {
 // Answer is what a provider said.
 type Answer struct {
 	Value any    // float64, []float64, or what a JSON path selects; nil when there was nothing
-	Raw   []byte // of the answer, for its digest
+	Raw   []byte // of the answer, for the record
 }
 
 // Sources are the providers.
@@ -52,7 +52,7 @@ func (s Sources) Measure(ctx context.Context, environment string, r *fsm.Rollout
 	by := r.Metric(run, m)
 	out := fsm.MetricMeasured{Run: run.ID, Index: m.Index}
 	if by.BurnRate != nil {
-		out.Query, out.Measurement = s.burn(ctx, arguments(environment, r, r.Candidate), by)
+		s.burn(ctx, arguments(environment, r, r.Candidate), by, &out)
 		return out
 	}
 	candidate := s.ask(ctx, arguments(environment, r, r.Candidate), by)
@@ -62,6 +62,7 @@ func (s Sources) Measure(ctx context.Context, environment string, r *fsm.Rollout
 		stable = s.ask(ctx, arguments(environment, r, r.Stable), by)
 	}
 	out.Measurement = judge(by, candidate, stable)
+	out.Raw, out.StableRaw = fsm.NewRawAnswer(candidate.Raw), fsm.NewRawAnswer(stable.Raw)
 	return out
 }
 

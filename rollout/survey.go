@@ -236,12 +236,45 @@ func (s *survey) collect() {
 	}
 }
 
-// entryRoom is how many answers go into one entry, so that it stays below the largest a log takes.
-const entryRoom = 150
-
-// commit puts the answers that are there into one entry. A crash before it repeats the questions and counts nothing twice.
+// commit puts the answers that are there into one entry, or into as many as they fill. A crash before it repeats the
+// questions and counts nothing twice.
 func (s *survey) commit(now time.Time) bool {
-	batch := s.pending[:min(len(s.pending), entryRoom)]
+	for len(s.pending) > 0 {
+		if !s.commitEntry(s.pending[:fitting(s.pending)]) {
+			return false
+		}
+	}
+	s.lastSent = now
+	return true
+}
+
+// entryBytes is how much of answers goes into one entry, so that it stays below the largest a log takes (128 KiB).
+const entryBytes = 96 << 10
+
+// fitting is how many of the answers fit into one entry; at least one does.
+func fitting(list []answer) int {
+	room := entryBytes
+	for i, a := range list {
+		if room -= a.size(); room < 0 && i > 0 {
+			return i
+		}
+	}
+	return len(list)
+}
+
+// size is about what the answer takes in an entry: names, numbers and texts, and base64 of the raw bytes.
+func (a *answer) size() int {
+	m := a.measured.Measurement
+	n := 300 + len(a.tenant) + len(a.environment) + len(a.id) + len(a.measured.Query) + len(m.Value) + len(m.Stable) + len(m.Detail)
+	for _, raw := range []*fsm.RawAnswer{a.measured.Raw, a.measured.StableRaw} {
+		if raw != nil {
+			n += 40 + len(raw.Bytes)*4/3
+		}
+	}
+	return n
+}
+
+func (s *survey) commitEntry(batch []answer) bool {
 	var c fsm.Measured
 	where := map[place]int{}
 	for _, a := range batch {
@@ -264,6 +297,5 @@ func (s *survey) commit(now time.Time) bool {
 		delete(s.decided, a.place)
 	}
 	s.pending = append([]answer(nil), s.pending[len(batch):]...)
-	s.lastSent = now
 	return true
 }

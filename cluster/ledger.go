@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,12 +16,32 @@ import (
 	"github.com/hoistflags/hoist/fsm"
 )
 
-// The ledger is the archive of the rows of the change log that the state does not keep: a folder of this node, filled by
-// one goroutine that walks every published state. Rows it missed, because it was away and came back through a snapshot,
-// are in the state, or it asks the others for them.
+// A ledger is the archive of the rows of one log that the state does not keep: a folder of this node, filled by one
+// goroutine that walks every published state. Rows it missed, because it was away and came back through a snapshot, are in
+// the state, or it asks the others for them. There are two: of the changes, and of the rollouts.
+type ledger struct {
+	node    *Node
+	archive *archive.Archive
+	of      func(*fsm.State) chain
+	kind    byte // of the question to others
+	// bare: the state has no records of its rows, so the others are asked first.
+	bare  bool
+	trail *fsm.Trail // begins before the node reads its log, so that nothing it reads again is missed
+	rows  []fsm.Written
+}
+
+// chain is a log that the law chains: its head, and the newest rows.
+type chain interface {
+	AuditHead() (seq uint64, hash string)
+	AuditBefore() string
+	Audit(after uint64, limit int) []fsm.Audit
+	Written(after uint64, limit int) []fsm.Written
+	News() []fsm.Written
+}
 
 const (
 	ledgerFolder = "audit"
+	recordFolder = "rollouts"
 	ledgerPause  = 50 * time.Millisecond // rows of this long are written together
 	ledgerSync   = time.Second           // the log has them anyway, so they need not be safe at once
 	ledgerAsk    = 5 * time.Second       // for one answer
@@ -30,135 +51,190 @@ const (
 	ledgerBytes  = 700 << 10 // likewise, below maxFrame
 )
 
-// Ledger is the archive of this node; nil when it has no data directory.
-func (n *Node) Ledger() *archive.Archive { return n.ledger }
+// Ledger is the archive of the change log of this node; nil when it has no data directory.
+func (n *Node) Ledger() *archive.Archive { return n.archiveOf(kindLedger) }
 
-// openLedger opens the archive, if there is a place for one.
-func (n *Node) openLedger() (err error) {
-	if n.cfg.DataDir == "" {
-		return nil
-	}
-	if n.ledger, err = archive.Open(filepath.Join(n.cfg.DataDir, ledgerFolder)); err != nil {
-		return err
-	}
-	for _, what := range n.ledger.Damaged {
-		n.log.Error("old audit rows were damaged; they are fetched again", "what", what)
+// Rollouts is the archive of the log of rollouts; nil when the node has no data directory.
+func (n *Node) Rollouts() *archive.Archive { return n.archiveOf(kindRollouts) }
+
+func (n *Node) archiveOf(kind byte) *archive.Archive {
+	for _, l := range n.ledgers {
+		if l.kind == kind {
+			return l.archive
+		}
 	}
 	return nil
 }
 
-// keepLedger fills the archive until the node is closed.
-func (n *Node) keepLedger() {
-	rows := n.ledgerTrail.State().Written(n.ledgerHead(), int(^uint(0)>>1))
+// openLedgers opens the archives, if there is a place for them.
+func (n *Node) openLedgers() (err error) {
+	if n.cfg.DataDir == "" {
+		return nil
+	}
+	for _, l := range n.ledgers { // of a disk that was put aside
+		err = errors.Join(err, l.archive.Close())
+	}
+	n.ledgers = nil
+	changes := &ledger{kind: kindLedger, of: func(s *fsm.State) chain { return s }}
+	rollouts := &ledger{kind: kindRollouts, of: func(s *fsm.State) chain { return s.RolloutLog() }, bare: true}
+	return errors.Join(err, changes.open(n, ledgerFolder), rollouts.open(n, recordFolder))
+}
+
+func (l *ledger) open(n *Node, folder string) (err error) {
+	l.node, l.trail = n, n.cfg.Store.Trail()
+	if l.archive, err = archive.Open(filepath.Join(n.cfg.DataDir, folder)); err != nil {
+		return err
+	}
+	n.ledgers = append(n.ledgers, l)
+	for _, what := range l.archive.Damaged {
+		n.log.Error("old rows were damaged; they are fetched again", "log", folder, "what", what)
+	}
+	return nil
+}
+
+// closeLedgers writes what is left and ends the archives.
+func (n *Node) closeLedgers() (err error) {
+	for _, l := range n.ledgers {
+		err = errors.Join(err, l.close())
+	}
+	return err
+}
+
+// fill fills the archive until the node is closed.
+func (l *ledger) fill() {
+	n := l.node
+	l.ahead()
 	synced, failing := time.Now(), false
 	for {
-		err := n.writeLedger(n.ledgerTrail.State(), rows)
+		err := l.write(l.trail.State())
 		if err != nil && !failing && !errors.Is(err, archive.ErrClosed) { // said once, not twenty times a second
-			n.log.Error("audit rows could not be kept beyond the newest; it is tried again", "error", err)
+			n.log.Error("rows could not be kept beyond the newest; it is tried again", "log", l.name(), "error", err)
 		}
 		if failing = err != nil; !failing && time.Since(synced) >= ledgerSync {
 			synced = time.Now()
-			if err := n.ledger.Sync(); err != nil {
-				n.log.Error("old audit rows could not be made safe", "error", err)
+			if err := l.archive.Sync(); err != nil {
+				n.log.Error("old rows could not be made safe", "log", l.name(), "error", err)
 			}
 		}
-		select {
-		case <-n.ledgerTrail.Moved():
-		case <-n.ctx.Done():
+		l.rows = nil // what could not be kept is in the state, or with the others
+		if !l.await() {
 			return
 		}
-		select { // what else comes now goes into one write
-		case <-time.After(ledgerPause):
-		case <-n.ctx.Done():
-		}
-		rows = n.collectLedger()
 	}
 }
 
-// collectLedger walks to the newest state and returns the rows of those in between. Where a restore began a new epoch, the
-// rows before it are written first: only until then do they follow the archive, and nothing else keeps them.
-func (n *Node) collectLedger() (rows []fsm.Written) {
-	for before := n.ledgerTrail.State(); ; {
-		state, ok := n.ledgerTrail.Ahead()
+// await waits for rows. It returns false when the node is closed.
+func (l *ledger) await() bool {
+	select {
+	case <-l.trail.Moved():
+	case <-l.node.ctx.Done():
+		return false
+	}
+	select { // what else comes now goes into one write
+	case <-time.After(ledgerPause):
+	case <-l.node.ctx.Done():
+	}
+	l.ahead()
+	return true
+}
+
+// ahead walks to the newest state and takes the rows of those in between. Where a restore began a new epoch, the rows before
+// it are written first: only until then do they follow the archive, and nothing else keeps them.
+func (l *ledger) ahead() {
+	for before := l.trail.State(); ; {
+		state, ok := l.trail.Ahead()
 		if !ok {
-			return rows
+			return
 		}
-		if state.Epoch() != before.Epoch() {
-			if err := n.writeLedger(before, rows); err != nil {
-				n.log.Error("audit rows of the time before a restore could not be kept", "error", err)
+		if before.Epoch() != "" && state.Epoch() != before.Epoch() {
+			if err := l.write(before); err != nil {
+				l.node.log.Error("rows of the time before a restore could not be kept", "log", l.name(), "error", err)
 			}
-			rows = nil
+			l.rows = nil
 		}
-		rows, before = append(rows, state.News()...), state
+		l.rows, before = append(l.rows, l.of(state).News()...), state
 	}
 }
 
-func (n *Node) ledgerHead() uint64 {
-	seq, _ := n.ledger.Head()
+func (l *ledger) name() string {
+	if l.bare {
+		return recordFolder
+	}
+	return ledgerFolder
+}
+
+func (l *ledger) head() uint64 {
+	seq, _ := l.archive.Head()
 	return seq
 }
 
-// writeLedger appends rows, after those that are missing before them.
-func (n *Node) writeLedger(state *fsm.State, rows []fsm.Written) error {
-	if err := n.partLedger(state); err != nil {
+// write appends the rows that came, after those that are missing before them.
+func (l *ledger) write(at *fsm.State) error {
+	state := l.of(at)
+	if err := l.part(state); err != nil {
 		return fmt.Errorf("put aside what a restore left behind: %w", err)
 	}
-	seq, _ := n.ledger.Head()
-	if head, _ := state.AuditHead(); head == seq {
+	rows := l.rows
+	head, _ := state.AuditHead()
+	if head == l.head() {
 		return nil
 	}
-	if len(rows) == 0 || rows[0].Seq > seq+1 { // a snapshot came in between
-		n.fillLedger(state)
-		rows = state.Written(n.ledgerHead(), int(^uint(0)>>1))
+	if len(rows) == 0 || rows[0].Seq > l.head()+1 { // a snapshot came in between
+		l.fetchMissing(state, head)
 	}
-	rows = rows[sinceRow(rows, n.ledgerHead()):]
+	if at := sinceRow(rows, l.head()); at < len(rows) && rows[at].Seq == l.head()+1 {
+		rows = rows[at:]
+	} else {
+		rows = l.held(state)
+	}
 	if len(rows) > 0 {
 		last := rows[len(rows)-1]
 		if now := state.Audit(last.Seq-1, 1); len(now) == 0 || now[0].Hash != last.Hash { // some were collected before a restore
-			rows = state.Written(n.ledgerHead(), int(^uint(0)>>1))
+			rows = l.held(state)
 		}
 	}
-	return n.ledger.Append(rows)
+	return l.archive.Append(rows)
 }
 
-// closeLedger writes what is left and ends the archive.
-func (n *Node) closeLedger() error {
-	if n.ledgerTrail != nil {
-		n.collectLedger() // the newest rows are in the state
+// held are the rows of the state that the archive lacks.
+func (l *ledger) held(state chain) []fsm.Written { return state.Written(l.head(), math.MaxInt) }
+
+// close writes what is left and ends the archive.
+func (l *ledger) close() error {
+	l.ahead()
+	state := l.of(l.trail.State())
+	if len(l.rows) > 0 && l.rows[0].Seq <= l.head()+1 || l.reaches(state) {
+		return errors.Join(l.write(l.trail.State()), l.archive.Close())
 	}
-	state := n.cfg.Store.State()
-	if err := n.partLedger(state); err != nil {
-		return errors.Join(err, n.ledger.Close())
-	}
-	seq, _ := n.ledger.Head()
-	if rows := state.Written(seq, int(^uint(0)>>1)); len(rows) > 0 && rows[0].Seq == seq+1 {
-		if err := n.ledger.Append(rows); err != nil {
-			return errors.Join(err, n.ledger.Close())
-		}
-	}
-	return n.ledger.Close()
+	return errors.Join(l.part(state), l.archive.Close())
 }
 
-// partLedger ends the archive where the state's chain parted from it: somebody restored a backup, and what was done after
+// reaches tells whether the state goes on where the archive ends, so that nobody is asked for anything.
+func (l *ledger) reaches(state chain) bool {
+	next := state.Audit(l.head(), 1)
+	return !l.bare && len(next) > 0 && next[0].Seq == l.head()+1
+}
+
+// part ends the archive where the state's chain parted from it: somebody restored a backup, and what was done after
 // that backup was made is not this cluster's past any more.
-func (n *Node) partLedger(state *fsm.State) error {
-	seq, hash := n.ledger.Head()
-	common, err := n.commonRow(state, seq, hash)
+func (l *ledger) part(state chain) error {
+	seq, hash := l.archive.Head()
+	common, err := l.commonRow(state, seq, hash)
 	if err != nil || common == seq {
 		return err
 	}
-	aside, err := n.ledger.Part(common)
+	aside, err := l.archive.Part(common)
 	if err != nil {
 		return err
 	}
-	n.log.Warn("a restore took the cluster back; audit rows of the time after its backup are put aside",
-		"after", common, "up_to", seq, "files", aside)
+	l.node.log.Warn("a restore took the cluster back; rows of the time after its backup are put aside",
+		"log", l.name(), "after", common, "up_to", seq, "files", aside)
 	return nil
 }
 
 // commonRow is the newest row that the archive and the state's chain have in common. A hash covers everything before it, so
 // one row that agrees is enough. Where the state does not reach back so far, only its beginning can tell.
-func (n *Node) commonRow(state *fsm.State, seq uint64, hash string) (uint64, error) {
+func (l *ledger) commonRow(state chain, seq uint64, hash string) (uint64, error) {
 	head, headHash := state.AuditHead()
 	oldest, before := head+1, headHash
 	if rows := state.Audit(0, 1); len(rows) > 0 {
@@ -168,7 +244,7 @@ func (n *Node) commonRow(state *fsm.State, seq uint64, hash string) (uint64, err
 		return seq, nil // rows are missing in between; they show whether they follow
 	}
 	for from := min(seq, head); ; from-- {
-		ours, err := n.hashOf(from, seq, hash)
+		ours, err := l.hashOf(from, seq, hash)
 		if err != nil {
 			return 0, err
 		}
@@ -188,14 +264,14 @@ func (n *Node) commonRow(state *fsm.State, seq uint64, hash string) (uint64, err
 }
 
 // hashOf is the hash of a row of the archive, whose head is given.
-func (n *Node) hashOf(row, head uint64, hash string) (string, error) {
+func (l *ledger) hashOf(row, head uint64, hash string) (string, error) {
 	switch row {
 	case head:
 		return hash, nil
 	case 0:
 		return strings.Repeat("0", 64), nil // before the first row
 	}
-	rows, err := n.ledger.Rows(row-1, 1, 1)
+	rows, err := l.archive.Rows(row-1, 1, 1)
 	if err != nil || len(rows) == 0 || rows[0].Seq != row {
 		return "", err
 	}
@@ -213,29 +289,29 @@ func sinceRow(rows []fsm.Written, seq uint64) int {
 	return at
 }
 
-// fillLedger fetches what lies between the archive and the oldest row of the state. When nobody has it the archive goes on
-// behind the gap, which Verify will name.
-func (n *Node) fillLedger(state *fsm.State) {
-	oldest := state.Audit(0, 1)
-	if len(oldest) == 0 {
-		return
+// fetchMissing fetches what lies between the archive and the oldest row that came with its record. When nobody has it the
+// archive goes on with the rows that the state holds, behind a gap, which Verify will name.
+func (l *ledger) fetchMissing(state chain, head uint64) {
+	n := l.node
+	oldest := head + 1
+	if rows := state.Audit(0, 1); len(rows) > 0 {
+		oldest = rows[0].Seq
 	}
-	for try := 1; ; try++ {
-		seq, hash := n.ledger.Head()
-		if seq+1 >= oldest[0].Seq {
-			return
+	until := oldest
+	if l.bare {
+		until = head + 1
+		if len(l.rows) > 0 {
+			until = l.rows[0].Seq
 		}
-		moved, unsure := n.fetchLedger(seq, hash, oldest[0].Seq)
+	}
+	for try := 1; l.head()+1 < until; try++ {
+		moved, unsure := l.fetch(until)
 		if moved {
 			try = 0
 			continue
 		}
 		if !unsure || try == ledgerTries {
-			before := state.AuditBefore()
-			n.log.Warn("older audit rows are nowhere to be had; the archive of this node begins behind them", "from", seq+1, "to", oldest[0].Seq-1)
-			if err := n.ledger.Skip(oldest[0].Seq-1, before); err != nil {
-				n.log.Error("the archive of audit rows", "error", err)
-			}
+			l.skip(oldest, state.AuditBefore())
 			return
 		}
 		select {
@@ -246,25 +322,40 @@ func (n *Node) fillLedger(state *fsm.State) {
 	}
 }
 
-// fetchLedger asks the others for the rows after seq. unsure says that somebody who could not be asked may have them.
-func (n *Node) fetchLedger(seq uint64, hash string, until uint64) (moved, unsure bool) {
+// skip lets the archive go on behind rows that nobody has, up to the oldest that the state holds.
+func (l *ledger) skip(oldest uint64, before string) {
+	seq := l.head()
+	if seq+1 >= oldest {
+		return
+	}
+	l.node.log.Warn("older rows are nowhere to be had; the archive of this node begins behind them", "log", l.name(), "from", seq+1, "to", oldest-1)
+	if err := l.archive.Skip(oldest-1, before); err != nil {
+		l.node.log.Error("the archive of old rows", "log", l.name(), "error", err)
+	}
+}
+
+// fetch asks the others for the rows after the newest. unsure says that somebody who could not be asked may have them.
+func (l *ledger) fetch(until uint64) (moved, unsure bool) {
+	n := l.node
 	if n.network == nil {
 		return false, false
 	}
+	seq, hash := l.archive.Head()
 	for id := range n.peerIDs() {
-		rows, err := n.askLedger(id, seq)
+		rows, err := n.askLedger(id, l.kind, seq)
 		if err != nil {
 			unsure = true
 			continue
 		}
 		if len(rows) == 0 || rows[0].Seq != seq+1 {
+			unsure = unsure || l.bare // its archive may be a moment behind its state
 			continue
 		}
 		if last := sinceRow(rows, until-1); last < len(rows) {
-			rows = rows[:last] // the state has the others
+			rows = rows[:last] // the rest is here
 		}
-		if err := n.ledger.Append(rows); err != nil {
-			n.log.Error("audit rows of a peer do not follow ours", "peer", id, "after", seq, "hash", hash, "error", err)
+		if err := l.archive.Append(rows); err != nil {
+			n.log.Error("rows of a peer do not follow ours", "log", l.name(), "peer", id, "after", seq, "hash", hash, "error", err)
 			continue
 		}
 		return true, false
@@ -272,10 +363,10 @@ func (n *Node) fetchLedger(seq uint64, hash string, until uint64) (moved, unsure
 	return false, unsure
 }
 
-func (n *Node) askLedger(id string, seq uint64) ([]fsm.Written, error) {
+func (n *Node) askLedger(id string, kind byte, seq uint64) ([]fsm.Written, error) {
 	ctx, cancel := context.WithTimeout(n.ctx, ledgerAsk)
 	defer cancel()
-	body, err := n.network.ask(ctx, id, n.network.addressOf(id), kindLedger, binary.AppendUvarint(nil, seq))
+	body, err := n.network.ask(ctx, id, n.network.addressOf(id), kind, binary.AppendUvarint(nil, seq))
 	if err != nil {
 		return nil, err
 	}
@@ -294,20 +385,21 @@ func (n *Node) askLedger(id string, seq uint64) ([]fsm.Written, error) {
 	return rows, nil
 }
 
-// answerLedger gives a peer the rows after the one it names: from the archive, else from the state.
-func (n *Node) answerLedger(body []byte) []byte {
+// answerLedger gives a peer the rows after the one it names: from the archive, else those of the state that have all they
+// should.
+func (n *Node) answerLedger(kind byte, body []byte) []byte {
 	seq, used := binary.Uvarint(body)
 	if used <= 0 {
 		return nil
 	}
 	var rows []fsm.Written
-	if n.ledger != nil {
+	if kept := n.archiveOf(kind); kept != nil {
 		var err error
-		if rows, err = n.ledger.Rows(seq, ledgerRows, ledgerBytes); err != nil {
-			n.log.Error("audit rows for a peer", "error", err)
+		if rows, err = kept.Rows(seq, ledgerRows, ledgerBytes); err != nil {
+			n.log.Error("rows for a peer", "error", err)
 		}
 	}
-	if len(rows) == 0 || rows[0].Seq != seq+1 {
+	if kind == kindLedger && (len(rows) == 0 || rows[0].Seq != seq+1) {
 		rows = n.cfg.Store.State().Written(seq, ledgerRows)
 	}
 	out := []byte{}

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hoistflags/hoist/bug"
-	"github.com/hoistflags/hoist/cluster/archive"
 	"github.com/hoistflags/hoist/fsm"
 )
 
@@ -67,12 +66,11 @@ type Node struct {
 	space    space
 	yielding sync.Mutex // leadership is being handed to a server with space
 
-	saved       uint64           // applied index on disk
-	learning    chan struct{}    // held while what is learned is written: a mutex held over a write would stop a bubble's time
-	ledger      *archive.Archive // nil without a data directory
-	ledgerTrail *fsm.Trail       // how far the archive's writer has walked; nil before it starts
-	metrics     *metrics
-	collectors  []prometheus.Collector
+	saved      uint64        // applied index on disk
+	learning   chan struct{} // held while what is learned is written: a mutex held over a write would stop a bubble's time
+	ledgers    []*ledger     // none without a data directory
+	metrics    *metrics
+	collectors []prometheus.Collector
 
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -117,9 +115,8 @@ func (n *Node) open() error {
 	}
 	n.goes(n.watchRaft)
 	n.goes(n.keepProgress)
-	if n.ledger != nil {
-		n.ledgerTrail = n.cfg.Store.Trail()
-		n.goes(n.keepLedger)
+	for _, l := range n.ledgers {
+		n.goes(l.fill)
 	}
 	n.goes(n.watchSpace)
 	return n.takePart()
@@ -175,7 +172,7 @@ func (n *Node) openStores() (err error) {
 			return err
 		}
 	}
-	if err := n.openLedger(); err != nil {
+	if err := n.openLedgers(); err != nil {
 		return err
 	}
 	id, err := loadIdentity(n.stores.Files, log)
@@ -351,9 +348,7 @@ func (n *Node) close() error {
 	if n.network != nil {
 		errs = append(errs, n.network.Close())
 	}
-	if n.ledger != nil {
-		errs = append(errs, n.closeLedger())
-	}
+	errs = append(errs, n.closeLedgers())
 	if n.disk != nil && n.machine != nil {
 		errs = append(errs, n.saveProgress())
 		n.disk.Close()

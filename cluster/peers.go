@@ -219,8 +219,8 @@ func (n *Node) answer(ctx context.Context, kind byte, body []byte) []byte {
 			return nil
 		}
 		return encodeAnswer(packAnswer(n.obey(ctx, o)))
-	case kindLedger:
-		return n.answerLedger(body)
+	case kindLedger, kindRollouts:
+		return n.answerLedger(kind, body)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ const (
 	kindJoin                      // let me in
 	kindOrder                     // an operator's order to the leader: remove, transfer
 	kindLedger                    // rows of the change log, for one who missed them
+	kindRollouts                  // likewise of the log of rollouts
 )
 
 const (

@@ -45,7 +45,7 @@ func (r *Rollout) measure(list []MetricMeasured, now int64) (taken []MeasuredRec
 			m.Query = x.Query
 		}
 		x.Measurement.At = now
-		m.add(x.Measurement)
+		m.Add(x.Measurement)
 		run := &r.Runs[at]
 		taken = append(taken, MeasuredRecord{Attempt: run.Attempt, Run: run.ID, Kind: run.Kind, Step: run.Step, Metric: m.Name, Query: m.Query,
 			Weight: r.Weight, Measurement: x.Measurement, Raw: x.Raw, StableRaw: x.StableRaw})

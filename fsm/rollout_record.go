@@ -131,7 +131,7 @@ func (m *MetricState) Recount(list []Measurement) {
 	old := *m
 	*m = MetricState{Name: old.Name, Index: old.Index, DryRun: old.DryRun, Phase: old.Phase, Query: old.Query}
 	for _, x := range list {
-		m.add(x)
+		m.Add(x)
 	}
 	m.SinceRaise = min(old.SinceRaise, m.Successful)
 }

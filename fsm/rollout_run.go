@@ -115,8 +115,8 @@ func (r *Rollout) Metric(run *Run, m *MetricState) *Metric {
 	return &list[m.Index]
 }
 
-// add takes a measurement in. A success in between does not undo a failure.
-func (m *MetricState) add(x Measurement) {
+// Add takes a measurement in. A success in between does not undo a failure.
+func (m *MetricState) Add(x Measurement) {
 	m.Last = append(slices.Clone(m.Last[max(0, len(m.Last)-maxMeasurements+1):]), x)
 	if x.Verdict != VerdictSuccessful {
 		m.ConsecutiveSuccess = 0

@@ -31,6 +31,7 @@ type Config struct {
 	Store     *fsm.Store
 	Node      Node
 	Admin     ClusterAdmin // nil: ClusterService answers unimplemented
+	Rollouts  Ledger       // nil: nothing is kept of rollouts but what the state holds
 	Ledger    Ledger       // nil: the change log ends with the newest rows, which the state holds
 	Calendars Calendars    // nil: no schedule can be made here
 	Plans     Plans        // nil: no rollout can be started here

@@ -96,6 +96,7 @@ var procedures = map[string]right{
 
 	hoistv1connect.RolloutServiceStartProcedure:     {verb: fsm.StartRollout{}.Verb(), byLaw: true},
 	hoistv1connect.RolloutServiceGetProcedure:       {verb: fsm.VerbReadConfig},
+	hoistv1connect.RolloutServiceHistoryProcedure:   {verb: fsm.VerbReadConfig},
 	hoistv1connect.RolloutServiceGetBudgetProcedure: {verb: fsm.VerbReadConfig},
 	hoistv1connect.RolloutServiceSetBudgetProcedure: {verb: fsm.PutBudget{}.Verb()},
 	hoistv1connect.RolloutServiceListProcedure:      {verb: fsm.VerbReadConfig},

@@ -71,8 +71,7 @@ func (s rolloutService) rollout(scope fsm.Scope, id string) (*hoistv1.Rollout, e
 	}
 	r, ok := env.Rollout(id)
 	if !ok {
-		return nil, &fsm.Error{Kind: fsm.KindNotFound, Op: "get rollout", Target: id,
-			Detail: "environment " + env.Key() + " has no such rollout; `hoist rollout list` shows those it has"}
+		return nil, noRollout(env, id)
 	}
 	m, err := wire.EncodeRollout(env, r, true)
 	if err != nil {
@@ -80,6 +79,11 @@ func (s rolloutService) rollout(scope fsm.Scope, id string) (*hoistv1.Rollout, e
 	}
 	m.Receivers = wire.EncodeReceivers(state, r.Plan())
 	return m, nil
+}
+
+func noRollout(env *fsm.Environment, id string) error {
+	return &fsm.Error{Kind: fsm.KindNotFound, Op: "get rollout", Target: id,
+		Detail: "environment " + env.Key() + " has no such rollout; `hoist rollout list` shows those it has"}
 }
 
 func (s rolloutService) Get(ctx context.Context, r *hoistv1.GetRolloutRequest) (*hoistv1.GetRolloutResponse, error) {

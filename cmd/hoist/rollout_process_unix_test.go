@@ -108,14 +108,26 @@ func (x *trial) judge(hold time.Duration) {
 			got, err := c.node.rollouts.Get(x.t.Context(), &hoistv1.GetRolloutRequest{Environment: defaultEnvironment, Id: id})
 			require.NoError(x.t, err)
 			var kinds []string
+			weights := map[float64]int{}
 			for i, e := range got.GetRollout().GetEvents() {
 				kinds = append(kinds, e.GetKind())
 				require.EqualValues(x.t, i+1, e.GetSeq())
+				if e.GetKind() == "step" {
+					weights[e.GetWeight()]++
+				}
 				if i > 0 && kinds[i-1] == "holding" && e.GetKind() == "step" {
 					require.GreaterOrEqual(x.t, e.GetAt().AsTime().Sub(got.GetRollout().GetEvents()[i-1].GetAt().AsTime()), hold, "a hold is served in full")
 				}
 			}
 			require.Equal(x.t, want, kinds, "%s on %s", flag, c.name)
+			if strings.HasPrefix(flag, "bad") {
+				require.Equal(x.t, map[float64]int{10: 1}, weights, "each weight is set once")
+			} else {
+				require.Equal(x.t, map[float64]int{10: 1, 50: 1, 100: 2}, weights, "each weight is set once; landing is the second step at 100")
+			}
+			told := does(x.t, "rollout", "explain", id, "--all", "--addr", c.http, "-e", defaultEnvironment)
+			require.NotContains(x.t, told, "not kept", "%s on %s", flag, c.name)
+			require.Contains(x.t, told, "from the providers' own bytes")
 		}
 	}
 }
@@ -155,6 +167,12 @@ func TestAStoppedLeaderThatWakesUpMovesNothing(t *testing.T) {
 	require.Eventually(t, func() bool { return others.live() < 2 }, time.Minute, 100*time.Millisecond, "another leader goes on")
 	require.NoError(t, old.process.Process.Signal(syscall.SIGCONT))
 	awake = true
+	require.Eventually(t, func() bool { // a node that sleeps for so long may also end by itself, and then its supervisor starts it
+		if old.alive() != nil && old.start(gossipOf(x.children)) != nil {
+			return false
+		}
+		return awaitCurrent(t.Context(), x.children) == nil
+	}, time.Minute, 200*time.Millisecond)
 	require.Eventually(t, func() bool { return x.live() == 0 }, 2*time.Minute, 200*time.Millisecond)
 	x.judge(3 * time.Second)
 }

@@ -87,13 +87,19 @@ func answerText(m *hoistv1.RolloutMeasurement) string {
 }
 
 func (a *app) rolloutHistoryCommand() *cobra.Command {
+	var all bool
 	c := &cobra.Command{
 		Use: "history ID", Short: "List the events of a rollout, the oldest first",
-		Example: "  hoist rollout history checkout-42", Args: takes("ID"),
+		Long: `List the events of a rollout. With --all also every measurement, from the files of the node that is asked: they go back to the start, also of a
+rollout that the cluster has forgotten. With -o json each row has its record with the provider's answer, in base64.`,
+		Example: "  hoist rollout history checkout-42\n  hoist rollout history checkout-42 --all", Args: takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := a.connect()
 			if err != nil {
 				return err
+			}
+			if all {
+				return a.showRolloutLog(cmd.Context(), n, args[0])
 			}
 			r, err := a.rollout(cmd.Context(), n, args[0])
 			if err != nil {
@@ -108,19 +114,27 @@ func (a *app) rolloutHistoryCommand() *cobra.Command {
 			return a.show(v)
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "with every measurement, from the files of the node")
 	return a.printing(a.scoped(c), listFormats...)
 }
 
 func (a *app) rolloutExplainCommand() *cobra.Command {
+	var all bool
 	c := &cobra.Command{
 		Use: "explain ID", Short: "Say in words why a rollout did what it did, and judge its records anew",
 		Long: `Say each move of a rollout with the rule that fired and the numbers it rested on: queries, values, counters. Each verdict is derived
-again from the recorded numbers and the plan; the command fails when a record does not give the verdict that was acted on.`,
-		Example: "  hoist rollout explain checkout-42", Args: takes("ID"),
+again from the recorded numbers and the plan; the command fails when a record does not give the verdict that was acted on.
+
+A rollout keeps its last 200 moves and three measurements per metric with each. --all tells everything from the files of the node that is
+asked, each measurement with the provider's answer, from which it is judged again; also of a rollout that the cluster has forgotten.`,
+		Example: "  hoist rollout explain checkout-42\n  hoist rollout explain checkout-42 --all", Args: takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := a.connect()
 			if err != nil {
 				return err
+			}
+			if all {
+				return a.explainAll(cmd.Context(), n, args[0])
 			}
 			r, err := a.rollout(cmd.Context(), n, args[0])
 			if err != nil {
@@ -129,6 +143,7 @@ again from the recorded numbers and the plan; the command fails when a record do
 			return a.explainRollout(r)
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "every measurement with its answer, from the files of the node")
 	return a.printing(a.scoped(c), "table")
 }
 

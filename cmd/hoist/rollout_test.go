@@ -111,6 +111,41 @@ analysis: {background: {metrics: [{name: error-rate, interval: 1s, failureCondit
 	refuses(t, exitNotFound, "no such rollout", "rollout", "replay", "none")
 }
 
+// S0-22: with its data directory a node tells every answer of a rollout, as the provider gave it, and judges it again.
+func TestExplainAllTellsEveryAnswer(t *testing.T) {
+	dev(t, "--data-dir", t.TempDir())
+	does(t, "flag", "create", "beta", "--default", "off", "--enabled")
+	asked := 0
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		fmt.Fprintf(w, `{"errors": %g, "answer": %d}`, []float64{0.01, 0.02, 0.31}[min(asked-1, 2)], asked)
+	}))
+	defer provider.Close()
+	plan := planFile(t, `steps: [{setWeight: 10}, {hold: 1h}]
+analysis: {background: {metrics: [{name: error-rate, interval: 1s, failureLimit: 1, failureCondition: result > 0.05, web: {url: "`+provider.URL+`/{{args.cohort}}", jsonPath: $.errors}}]}}
+`)
+	got := refuses(t, exitRolledBack, "error-rate", "rollout", "start", "-f", plan, "--wait")
+	var r record
+	require.NoError(t, json.Unmarshal([]byte(got.stdout), &r))
+	told := does(t, "rollout", "explain", r.Rollout, "--all")
+	for _, words := range []string{`answer: {"errors": 0.01, "answer": 1}`, `answer: {"errors": 0.31, "answer": 4}`, "error-rate asks: " + provider.URL + "/on",
+		"rolled_back", "decided again: rollback by rule D2", "4 answer(s) judged again, 4 of them from the providers' own bytes"} {
+		require.Contains(t, told, words)
+	}
+	require.Contains(t, does(t, "rollout", "history", r.Rollout, "--all"), "run 1, error-rate: 0.31 Failed")
+	require.Len(t, strings.Fields(does(t, "rollout", "history", r.Rollout, "--all", "-o", "name")), 7, "three events and four answers")
+	refuses(t, exitNotFound, "no such rollout", "rollout", "explain", "none", "--all")
+}
+
+// Without a data directory there is nothing to tell from.
+func TestExplainAllNeedsFiles(t *testing.T) {
+	dev(t)
+	does(t, "flag", "create", "beta", "--default", "off", "--enabled")
+	does(t, "rollout", "start", "-f", planFile(t, "steps: [{setWeight: 10}, {hold: {}}]\nanalysis: none\n"))
+	id := strings.TrimPrefix(strings.Fields(does(t, "rollout", "list", "-o", "name"))[0], "rollout/")
+	refuses(t, exitFailed, "no data directory", "rollout", "explain", id, "--all")
+}
+
 // S0-01, S0-02: the same over REST.
 func TestRolloutsOverREST(t *testing.T) {
 	base := dev(t)

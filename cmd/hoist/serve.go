@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hoistflags/hoist/cluster"
+	"github.com/hoistflags/hoist/cluster/archive"
 	"github.com/hoistflags/hoist/fsm"
 	"github.com/hoistflags/hoist/rollout/webhook"
 	"github.com/hoistflags/hoist/transport"
@@ -181,7 +182,7 @@ func openBehind(ctx context.Context, listener net.Listener, cfg cluster.Config, 
 		return nil, errors.Join(err, node.Close())
 	}
 	server, err := transport.NewCore(transport.Config{
-		Store: cfg.Store, Node: node, Ledger: ledgerOf(node), Calendars: calendars{}, Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
+		Store: cfg.Store, Node: node, Ledger: ledgerOf(node.Ledger()), Rollouts: ledgerOf(node.Rollouts()), Calendars: calendars{}, Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
 		NoAuth: kit.noAuth,
 	})
 	if err != nil {
@@ -193,8 +194,8 @@ func openBehind(ctx context.Context, listener net.Listener, cfg cluster.Config, 
 }
 
 // ledgerOf is where the node keeps old rows; nil, and not an interface around nil, when it keeps none.
-func ledgerOf(node *cluster.Node) transport.Ledger {
-	if l := node.Ledger(); l != nil {
+func ledgerOf(l *archive.Archive) transport.Ledger {
+	if l != nil {
 		return l
 	}
 	return nil

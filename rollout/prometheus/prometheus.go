@@ -63,19 +63,36 @@ func (s *Source) Query(ctx context.Context, q rollout.Query) (rollout.Answer, er
 	}
 	raw, err := json.Marshal(value)
 	if err != nil {
-		raw = []byte(value.String()) // a value with NaN inside
+		return rollout.Answer{}, fmt.Errorf("prometheus %s: keep the answer: %w", q.Address, err)
 	}
 	switch v := value.(type) {
 	case *model.Scalar:
 		return rollout.Answer{Value: float64(v.Value), Raw: raw}, nil
 	case model.Vector:
-		list := make([]float64, 0, len(v))
-		for _, sample := range v {
-			list = append(list, float64(sample.Value))
-		}
-		return rollout.Answer{Value: list, Raw: raw}, nil
+		return rollout.Answer{Value: valuesOf(v), Raw: raw}, nil
 	}
 	return rollout.Answer{}, fmt.Errorf("prometheus %s: the query gives a %s; it must give a vector or a scalar", q.Address, value.Type())
+}
+
+func valuesOf(v model.Vector) []float64 {
+	list := make([]float64, 0, len(v))
+	for _, sample := range v {
+		list = append(list, float64(sample.Value))
+	}
+	return list
+}
+
+// Read gives the value of an answer that Query kept.
+func Read(raw []byte) (any, error) {
+	vector := model.Vector{}
+	if json.Unmarshal(raw, &vector) == nil {
+		return valuesOf(vector), nil
+	}
+	scalar := &model.Scalar{}
+	if err := json.Unmarshal(raw, scalar); err != nil {
+		return nil, fmt.Errorf("this is neither a vector nor a scalar: %w", err)
+	}
+	return float64(scalar.Value), nil
 }
 
 func (s *Source) client(address string) (apiv1.API, error) {

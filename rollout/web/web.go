@@ -57,12 +57,20 @@ func (s *Source) Query(ctx context.Context, q rollout.Query) (rollout.Answer, er
 	if err != nil {
 		return rollout.Answer{}, err
 	}
+	selected, err := Read(raw, q.JSONPath)
+	if err != nil {
+		err = fmt.Errorf("web %s: %w", request.URL.Redacted(), err)
+	}
+	return rollout.Answer{Value: selected, Raw: raw}, err
+}
+
+// Read selects the value in an answer.
+func Read(raw []byte, path string) (any, error) {
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {
-		return rollout.Answer{}, fmt.Errorf("web %s: the answer is no JSON: %w", request.URL.Redacted(), err)
+		return nil, fmt.Errorf("the answer is no JSON: %w", err)
 	}
-	selected, err := rollout.Select(value, q.JSONPath)
-	return rollout.Answer{Value: selected, Raw: raw}, err
+	return rollout.Select(value, path)
 }
 
 func (s *Source) get(request *http.Request) (raw []byte, err error) {

@@ -1784,6 +1784,201 @@ func (x *GetRolloutResponse) GetPosition() *Position {
 	return nil
 }
 
+type RolloutHistoryRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Id          string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Only rows before this one; 0: from the newest on.
+	Before uint64 `protobuf:"varint,3,opt,name=before,proto3" json:"before,omitempty"`
+	// At most so many rows, 1 to 1000; 0: 100. Fewer come when they are large.
+	Limit         int32        `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Read          *ReadOptions `protobuf:"bytes,15,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutHistoryRequest) Reset() {
+	*x = RolloutHistoryRequest{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutHistoryRequest) ProtoMessage() {}
+
+func (x *RolloutHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutHistoryRequest.ProtoReflect.Descriptor instead.
+func (*RolloutHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RolloutHistoryRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *RolloutHistoryRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RolloutHistoryRequest) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *RolloutHistoryRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *RolloutHistoryRequest) GetRead() *ReadOptions {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type RolloutHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rows  []*RolloutHistoryRow   `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// There may be older ones: ask again with the number of the last row as before.
+	More          bool      `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	Position      *Position `protobuf:"bytes,15,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutHistoryResponse) Reset() {
+	*x = RolloutHistoryResponse{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutHistoryResponse) ProtoMessage() {}
+
+func (x *RolloutHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutHistoryResponse.ProtoReflect.Descriptor instead.
+func (*RolloutHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RolloutHistoryResponse) GetRows() []*RolloutHistoryRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *RolloutHistoryResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *RolloutHistoryResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// RolloutHistoryRow is one row of the log of rollouts. The log is one chain over all rollouts.
+type RolloutHistoryRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its after is the SHA-256 of the record.
+	Row *AuditRow `protobuf:"bytes,1,opt,name=row,proto3" json:"row,omitempty"`
+	// JSON: an event, the first one with its plan, or measurements with up to 4 KiB of each answer. Empty where the node does
+	// not have it.
+	Record        []byte `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutHistoryRow) Reset() {
+	*x = RolloutHistoryRow{}
+	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutHistoryRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutHistoryRow) ProtoMessage() {}
+
+func (x *RolloutHistoryRow) ProtoReflect() protoreflect.Message {
+	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutHistoryRow.ProtoReflect.Descriptor instead.
+func (*RolloutHistoryRow) Descriptor() ([]byte, []int) {
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RolloutHistoryRow) GetRow() *AuditRow {
+	if x != nil {
+		return x.Row
+	}
+	return nil
+}
+
+func (x *RolloutHistoryRow) GetRecord() []byte {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
 type ListRolloutsRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -1798,7 +1993,7 @@ type ListRolloutsRequest struct {
 
 func (x *ListRolloutsRequest) Reset() {
 	*x = ListRolloutsRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +2005,7 @@ func (x *ListRolloutsRequest) String() string {
 func (*ListRolloutsRequest) ProtoMessage() {}
 
 func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[18]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +2018,7 @@ func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{18}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRolloutsRequest) GetEnvironment() string {
@@ -1865,7 +2060,7 @@ type ListRolloutsResponse struct {
 
 func (x *ListRolloutsResponse) Reset() {
 	*x = ListRolloutsResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +2072,7 @@ func (x *ListRolloutsResponse) String() string {
 func (*ListRolloutsResponse) ProtoMessage() {}
 
 func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[19]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +2085,7 @@ func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{19}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListRolloutsResponse) GetRollouts() []*Rollout {
@@ -1922,7 +2117,7 @@ type MoveRolloutRequest struct {
 
 func (x *MoveRolloutRequest) Reset() {
 	*x = MoveRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2129,7 @@ func (x *MoveRolloutRequest) String() string {
 func (*MoveRolloutRequest) ProtoMessage() {}
 
 func (x *MoveRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[20]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2142,7 @@ func (x *MoveRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRolloutRequest.ProtoReflect.Descriptor instead.
 func (*MoveRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{20}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MoveRolloutRequest) GetEnvironment() string {
@@ -1995,7 +2190,7 @@ type MoveRolloutResponse struct {
 
 func (x *MoveRolloutResponse) Reset() {
 	*x = MoveRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2202,7 @@ func (x *MoveRolloutResponse) String() string {
 func (*MoveRolloutResponse) ProtoMessage() {}
 
 func (x *MoveRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[21]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2215,7 @@ func (x *MoveRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRolloutResponse.ProtoReflect.Descriptor instead.
 func (*MoveRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{21}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MoveRolloutResponse) GetRollout() *Rollout {
@@ -2047,7 +2242,7 @@ type WatchRolloutRequest struct {
 
 func (x *WatchRolloutRequest) Reset() {
 	*x = WatchRolloutRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2254,7 @@ func (x *WatchRolloutRequest) String() string {
 func (*WatchRolloutRequest) ProtoMessage() {}
 
 func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[22]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2267,7 @@ func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutRequest.ProtoReflect.Descriptor instead.
 func (*WatchRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{22}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WatchRolloutRequest) GetEnvironment() string {
@@ -2099,7 +2294,7 @@ type WatchRolloutResponse struct {
 
 func (x *WatchRolloutResponse) Reset() {
 	*x = WatchRolloutResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2306,7 @@ func (x *WatchRolloutResponse) String() string {
 func (*WatchRolloutResponse) ProtoMessage() {}
 
 func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[23]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2319,7 @@ func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutResponse.ProtoReflect.Descriptor instead.
 func (*WatchRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{23}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WatchRolloutResponse) GetRollout() *Rollout {
@@ -2152,7 +2347,7 @@ type KillRolloutsRequest struct {
 
 func (x *KillRolloutsRequest) Reset() {
 	*x = KillRolloutsRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[24]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2359,7 @@ func (x *KillRolloutsRequest) String() string {
 func (*KillRolloutsRequest) ProtoMessage() {}
 
 func (x *KillRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[24]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2372,7 @@ func (x *KillRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*KillRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{24}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *KillRolloutsRequest) GetEnvironment() string {
@@ -2212,7 +2407,7 @@ type KillRolloutsResponse struct {
 
 func (x *KillRolloutsResponse) Reset() {
 	*x = KillRolloutsResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[25]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2419,7 @@ func (x *KillRolloutsResponse) String() string {
 func (*KillRolloutsResponse) ProtoMessage() {}
 
 func (x *KillRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[25]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2432,7 @@ func (x *KillRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*KillRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{25}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KillRolloutsResponse) GetEnded() []string {
@@ -2272,7 +2467,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[26]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2479,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[26]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2492,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{26}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FreezeRequest) GetEnvironment() string {
@@ -2361,7 +2556,7 @@ type UnfreezeRequest struct {
 
 func (x *UnfreezeRequest) Reset() {
 	*x = UnfreezeRequest{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[27]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2568,7 @@ func (x *UnfreezeRequest) String() string {
 func (*UnfreezeRequest) ProtoMessage() {}
 
 func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[27]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2581,7 @@ func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeRequest.ProtoReflect.Descriptor instead.
 func (*UnfreezeRequest) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{27}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UnfreezeRequest) GetEnvironment() string {
@@ -2428,7 +2623,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_hoist_v1_rollout_proto_msgTypes[28]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2440,7 +2635,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hoist_v1_rollout_proto_msgTypes[28]
+	mi := &file_hoist_v1_rollout_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2453,7 +2648,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{28}
+	return file_hoist_v1_rollout_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FreezeResponse) GetFreeze() *Freeze {
@@ -2474,7 +2669,7 @@ var File_hoist_v1_rollout_proto protoreflect.FileDescriptor
 
 const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\n" +
-	"\x16hoist/v1/rollout.proto\x12\bhoist.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hoist/v1/common.proto\"\xfa\b\n" +
+	"\x16hoist/v1/rollout.proto\x12\bhoist.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14hoist/v1/audit.proto\x1a\x15hoist/v1/common.proto\"\xfa\b\n" +
 	"\aRollout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -2637,7 +2832,20 @@ const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"q\n" +
 	"\x12GetRolloutResponse\x12+\n" +
 	"\arollout\x18\x01 \x01(\v2\x11.hoist.v1.RolloutR\arollout\x12.\n" +
-	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\x8a\x01\n" +
+	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"\xa2\x01\n" +
+	"\x15RolloutHistoryRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12)\n" +
+	"\x04read\x18\x0f \x01(\v2\x15.hoist.v1.ReadOptionsR\x04read\"\x8d\x01\n" +
+	"\x16RolloutHistoryResponse\x12/\n" +
+	"\x04rows\x18\x01 \x03(\v2\x1b.hoist.v1.RolloutHistoryRowR\x04rows\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12.\n" +
+	"\bposition\x18\x0f \x01(\v2\x12.hoist.v1.PositionR\bposition\"Q\n" +
+	"\x11RolloutHistoryRow\x12$\n" +
+	"\x03row\x18\x01 \x01(\v2\x12.hoist.v1.AuditRowR\x03row\x12\x16\n" +
+	"\x06record\x18\x02 \x01(\fR\x06record\"\x8a\x01\n" +
 	"\x13ListRolloutsRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x12\n" +
 	"\x04flag\x18\x02 \x01(\tR\x04flag\x12\x12\n" +
@@ -2683,13 +2891,14 @@ const file_hoist_v1_rollout_proto_rawDesc = "" +
 	"\x05write\x18\x0f \x01(\v2\x16.hoist.v1.WriteOptionsR\x05write\"g\n" +
 	"\x0eFreezeResponse\x12(\n" +
 	"\x06freeze\x18\x01 \x01(\v2\x10.hoist.v1.FreezeR\x06freeze\x12+\n" +
-	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt2\xc4\x05\n" +
+	"\areceipt\x18\x0f \x01(\v2\x11.hoist.v1.ReceiptR\areceipt2\x92\x06\n" +
 	"\x0eRolloutService\x12F\n" +
 	"\x05Start\x12\x1d.hoist.v1.StartRolloutRequest\x1a\x1e.hoist.v1.StartRolloutResponse\x12@\n" +
 	"\x03Get\x12\x1b.hoist.v1.GetRolloutRequest\x1a\x1c.hoist.v1.GetRolloutResponse\x12E\n" +
 	"\x04List\x12\x1d.hoist.v1.ListRolloutsRequest\x1a\x1e.hoist.v1.ListRolloutsResponse\x12C\n" +
 	"\x04Move\x12\x1c.hoist.v1.MoveRolloutRequest\x1a\x1d.hoist.v1.MoveRolloutResponse\x12H\n" +
-	"\x05Watch\x12\x1d.hoist.v1.WatchRolloutRequest\x1a\x1e.hoist.v1.WatchRolloutResponse0\x01\x12H\n" +
+	"\x05Watch\x12\x1d.hoist.v1.WatchRolloutRequest\x1a\x1e.hoist.v1.WatchRolloutResponse0\x01\x12L\n" +
+	"\aHistory\x12\x1f.hoist.v1.RolloutHistoryRequest\x1a .hoist.v1.RolloutHistoryResponse\x12H\n" +
 	"\aKillAll\x12\x1d.hoist.v1.KillRolloutsRequest\x1a\x1e.hoist.v1.KillRolloutsResponse\x12;\n" +
 	"\x06Freeze\x12\x17.hoist.v1.FreezeRequest\x1a\x18.hoist.v1.FreezeResponse\x12?\n" +
 	"\bUnfreeze\x12\x19.hoist.v1.UnfreezeRequest\x1a\x18.hoist.v1.FreezeResponse\x12D\n" +
@@ -2708,126 +2917,136 @@ func file_hoist_v1_rollout_proto_rawDescGZIP() []byte {
 	return file_hoist_v1_rollout_proto_rawDescData
 }
 
-var file_hoist_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_hoist_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_hoist_v1_rollout_proto_goTypes = []any{
-	(*Rollout)(nil),               // 0: hoist.v1.Rollout
-	(*NoticeReceiver)(nil),        // 1: hoist.v1.NoticeReceiver
-	(*RolloutStep)(nil),           // 2: hoist.v1.RolloutStep
-	(*RolloutRun)(nil),            // 3: hoist.v1.RolloutRun
-	(*RolloutMetric)(nil),         // 4: hoist.v1.RolloutMetric
-	(*RolloutMeasurement)(nil),    // 5: hoist.v1.RolloutMeasurement
-	(*RolloutEvent)(nil),          // 6: hoist.v1.RolloutEvent
-	(*RolloutEvidence)(nil),       // 7: hoist.v1.RolloutEvidence
-	(*Freeze)(nil),                // 8: hoist.v1.Freeze
-	(*Budget)(nil),                // 9: hoist.v1.Budget
-	(*SetBudgetRequest)(nil),      // 10: hoist.v1.SetBudgetRequest
-	(*SetBudgetResponse)(nil),     // 11: hoist.v1.SetBudgetResponse
-	(*GetBudgetRequest)(nil),      // 12: hoist.v1.GetBudgetRequest
-	(*GetBudgetResponse)(nil),     // 13: hoist.v1.GetBudgetResponse
-	(*StartRolloutRequest)(nil),   // 14: hoist.v1.StartRolloutRequest
-	(*StartRolloutResponse)(nil),  // 15: hoist.v1.StartRolloutResponse
-	(*GetRolloutRequest)(nil),     // 16: hoist.v1.GetRolloutRequest
-	(*GetRolloutResponse)(nil),    // 17: hoist.v1.GetRolloutResponse
-	(*ListRolloutsRequest)(nil),   // 18: hoist.v1.ListRolloutsRequest
-	(*ListRolloutsResponse)(nil),  // 19: hoist.v1.ListRolloutsResponse
-	(*MoveRolloutRequest)(nil),    // 20: hoist.v1.MoveRolloutRequest
-	(*MoveRolloutResponse)(nil),   // 21: hoist.v1.MoveRolloutResponse
-	(*WatchRolloutRequest)(nil),   // 22: hoist.v1.WatchRolloutRequest
-	(*WatchRolloutResponse)(nil),  // 23: hoist.v1.WatchRolloutResponse
-	(*KillRolloutsRequest)(nil),   // 24: hoist.v1.KillRolloutsRequest
-	(*KillRolloutsResponse)(nil),  // 25: hoist.v1.KillRolloutsResponse
-	(*FreezeRequest)(nil),         // 26: hoist.v1.FreezeRequest
-	(*UnfreezeRequest)(nil),       // 27: hoist.v1.UnfreezeRequest
-	(*FreezeResponse)(nil),        // 28: hoist.v1.FreezeResponse
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*Actor)(nil),                 // 30: hoist.v1.Actor
-	(*structpb.Struct)(nil),       // 31: google.protobuf.Struct
-	(*WriteOptions)(nil),          // 32: hoist.v1.WriteOptions
-	(*Receipt)(nil),               // 33: hoist.v1.Receipt
-	(*ReadOptions)(nil),           // 34: hoist.v1.ReadOptions
-	(*Position)(nil),              // 35: hoist.v1.Position
+	(*Rollout)(nil),                // 0: hoist.v1.Rollout
+	(*NoticeReceiver)(nil),         // 1: hoist.v1.NoticeReceiver
+	(*RolloutStep)(nil),            // 2: hoist.v1.RolloutStep
+	(*RolloutRun)(nil),             // 3: hoist.v1.RolloutRun
+	(*RolloutMetric)(nil),          // 4: hoist.v1.RolloutMetric
+	(*RolloutMeasurement)(nil),     // 5: hoist.v1.RolloutMeasurement
+	(*RolloutEvent)(nil),           // 6: hoist.v1.RolloutEvent
+	(*RolloutEvidence)(nil),        // 7: hoist.v1.RolloutEvidence
+	(*Freeze)(nil),                 // 8: hoist.v1.Freeze
+	(*Budget)(nil),                 // 9: hoist.v1.Budget
+	(*SetBudgetRequest)(nil),       // 10: hoist.v1.SetBudgetRequest
+	(*SetBudgetResponse)(nil),      // 11: hoist.v1.SetBudgetResponse
+	(*GetBudgetRequest)(nil),       // 12: hoist.v1.GetBudgetRequest
+	(*GetBudgetResponse)(nil),      // 13: hoist.v1.GetBudgetResponse
+	(*StartRolloutRequest)(nil),    // 14: hoist.v1.StartRolloutRequest
+	(*StartRolloutResponse)(nil),   // 15: hoist.v1.StartRolloutResponse
+	(*GetRolloutRequest)(nil),      // 16: hoist.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),     // 17: hoist.v1.GetRolloutResponse
+	(*RolloutHistoryRequest)(nil),  // 18: hoist.v1.RolloutHistoryRequest
+	(*RolloutHistoryResponse)(nil), // 19: hoist.v1.RolloutHistoryResponse
+	(*RolloutHistoryRow)(nil),      // 20: hoist.v1.RolloutHistoryRow
+	(*ListRolloutsRequest)(nil),    // 21: hoist.v1.ListRolloutsRequest
+	(*ListRolloutsResponse)(nil),   // 22: hoist.v1.ListRolloutsResponse
+	(*MoveRolloutRequest)(nil),     // 23: hoist.v1.MoveRolloutRequest
+	(*MoveRolloutResponse)(nil),    // 24: hoist.v1.MoveRolloutResponse
+	(*WatchRolloutRequest)(nil),    // 25: hoist.v1.WatchRolloutRequest
+	(*WatchRolloutResponse)(nil),   // 26: hoist.v1.WatchRolloutResponse
+	(*KillRolloutsRequest)(nil),    // 27: hoist.v1.KillRolloutsRequest
+	(*KillRolloutsResponse)(nil),   // 28: hoist.v1.KillRolloutsResponse
+	(*FreezeRequest)(nil),          // 29: hoist.v1.FreezeRequest
+	(*UnfreezeRequest)(nil),        // 30: hoist.v1.UnfreezeRequest
+	(*FreezeResponse)(nil),         // 31: hoist.v1.FreezeResponse
+	(*timestamppb.Timestamp)(nil),  // 32: google.protobuf.Timestamp
+	(*Actor)(nil),                  // 33: hoist.v1.Actor
+	(*structpb.Struct)(nil),        // 34: google.protobuf.Struct
+	(*WriteOptions)(nil),           // 35: hoist.v1.WriteOptions
+	(*Receipt)(nil),                // 36: hoist.v1.Receipt
+	(*ReadOptions)(nil),            // 37: hoist.v1.ReadOptions
+	(*Position)(nil),               // 38: hoist.v1.Position
+	(*AuditRow)(nil),               // 39: hoist.v1.AuditRow
 }
 var file_hoist_v1_rollout_proto_depIdxs = []int32{
 	2,  // 0: hoist.v1.Rollout.steps:type_name -> hoist.v1.RolloutStep
-	29, // 1: hoist.v1.Rollout.created_at:type_name -> google.protobuf.Timestamp
-	29, // 2: hoist.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	29, // 3: hoist.v1.Rollout.hold_end:type_name -> google.protobuf.Timestamp
-	29, // 4: hoist.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
-	30, // 5: hoist.v1.Rollout.by:type_name -> hoist.v1.Actor
-	30, // 6: hoist.v1.Rollout.approvals:type_name -> hoist.v1.Actor
+	32, // 1: hoist.v1.Rollout.created_at:type_name -> google.protobuf.Timestamp
+	32, // 2: hoist.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	32, // 3: hoist.v1.Rollout.hold_end:type_name -> google.protobuf.Timestamp
+	32, // 4: hoist.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
+	33, // 5: hoist.v1.Rollout.by:type_name -> hoist.v1.Actor
+	33, // 6: hoist.v1.Rollout.approvals:type_name -> hoist.v1.Actor
 	3,  // 7: hoist.v1.Rollout.runs:type_name -> hoist.v1.RolloutRun
-	31, // 8: hoist.v1.Rollout.plan:type_name -> google.protobuf.Struct
+	34, // 8: hoist.v1.Rollout.plan:type_name -> google.protobuf.Struct
 	6,  // 9: hoist.v1.Rollout.events:type_name -> hoist.v1.RolloutEvent
 	8,  // 10: hoist.v1.Rollout.freeze:type_name -> hoist.v1.Freeze
 	1,  // 11: hoist.v1.Rollout.receivers:type_name -> hoist.v1.NoticeReceiver
-	29, // 12: hoist.v1.NoticeReceiver.dropped_at:type_name -> google.protobuf.Timestamp
-	29, // 13: hoist.v1.NoticeReceiver.failing_since:type_name -> google.protobuf.Timestamp
-	29, // 14: hoist.v1.RolloutRun.started:type_name -> google.protobuf.Timestamp
-	29, // 15: hoist.v1.RolloutRun.ended:type_name -> google.protobuf.Timestamp
-	30, // 16: hoist.v1.RolloutRun.overridden_by:type_name -> hoist.v1.Actor
+	32, // 12: hoist.v1.NoticeReceiver.dropped_at:type_name -> google.protobuf.Timestamp
+	32, // 13: hoist.v1.NoticeReceiver.failing_since:type_name -> google.protobuf.Timestamp
+	32, // 14: hoist.v1.RolloutRun.started:type_name -> google.protobuf.Timestamp
+	32, // 15: hoist.v1.RolloutRun.ended:type_name -> google.protobuf.Timestamp
+	33, // 16: hoist.v1.RolloutRun.overridden_by:type_name -> hoist.v1.Actor
 	4,  // 17: hoist.v1.RolloutRun.metrics:type_name -> hoist.v1.RolloutMetric
 	5,  // 18: hoist.v1.RolloutMetric.measurements:type_name -> hoist.v1.RolloutMeasurement
-	29, // 19: hoist.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
-	29, // 20: hoist.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
-	30, // 21: hoist.v1.RolloutEvent.actor:type_name -> hoist.v1.Actor
+	32, // 19: hoist.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
+	32, // 20: hoist.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
+	33, // 21: hoist.v1.RolloutEvent.actor:type_name -> hoist.v1.Actor
 	7,  // 22: hoist.v1.RolloutEvent.evidence:type_name -> hoist.v1.RolloutEvidence
 	4,  // 23: hoist.v1.RolloutEvidence.metric:type_name -> hoist.v1.RolloutMetric
-	30, // 24: hoist.v1.Freeze.by:type_name -> hoist.v1.Actor
-	29, // 25: hoist.v1.Freeze.since:type_name -> google.protobuf.Timestamp
-	29, // 26: hoist.v1.Freeze.until:type_name -> google.protobuf.Timestamp
-	29, // 27: hoist.v1.Budget.at:type_name -> google.protobuf.Timestamp
-	32, // 28: hoist.v1.SetBudgetRequest.write:type_name -> hoist.v1.WriteOptions
+	33, // 24: hoist.v1.Freeze.by:type_name -> hoist.v1.Actor
+	32, // 25: hoist.v1.Freeze.since:type_name -> google.protobuf.Timestamp
+	32, // 26: hoist.v1.Freeze.until:type_name -> google.protobuf.Timestamp
+	32, // 27: hoist.v1.Budget.at:type_name -> google.protobuf.Timestamp
+	35, // 28: hoist.v1.SetBudgetRequest.write:type_name -> hoist.v1.WriteOptions
 	9,  // 29: hoist.v1.SetBudgetResponse.budget:type_name -> hoist.v1.Budget
-	33, // 30: hoist.v1.SetBudgetResponse.receipt:type_name -> hoist.v1.Receipt
-	34, // 31: hoist.v1.GetBudgetRequest.read:type_name -> hoist.v1.ReadOptions
+	36, // 30: hoist.v1.SetBudgetResponse.receipt:type_name -> hoist.v1.Receipt
+	37, // 31: hoist.v1.GetBudgetRequest.read:type_name -> hoist.v1.ReadOptions
 	9,  // 32: hoist.v1.GetBudgetResponse.budget:type_name -> hoist.v1.Budget
 	8,  // 33: hoist.v1.GetBudgetResponse.freezes:type_name -> hoist.v1.Freeze
-	35, // 34: hoist.v1.GetBudgetResponse.position:type_name -> hoist.v1.Position
-	32, // 35: hoist.v1.StartRolloutRequest.write:type_name -> hoist.v1.WriteOptions
+	38, // 34: hoist.v1.GetBudgetResponse.position:type_name -> hoist.v1.Position
+	35, // 35: hoist.v1.StartRolloutRequest.write:type_name -> hoist.v1.WriteOptions
 	0,  // 36: hoist.v1.StartRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	33, // 37: hoist.v1.StartRolloutResponse.receipt:type_name -> hoist.v1.Receipt
-	34, // 38: hoist.v1.GetRolloutRequest.read:type_name -> hoist.v1.ReadOptions
+	36, // 37: hoist.v1.StartRolloutResponse.receipt:type_name -> hoist.v1.Receipt
+	37, // 38: hoist.v1.GetRolloutRequest.read:type_name -> hoist.v1.ReadOptions
 	0,  // 39: hoist.v1.GetRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	35, // 40: hoist.v1.GetRolloutResponse.position:type_name -> hoist.v1.Position
-	34, // 41: hoist.v1.ListRolloutsRequest.read:type_name -> hoist.v1.ReadOptions
-	0,  // 42: hoist.v1.ListRolloutsResponse.rollouts:type_name -> hoist.v1.Rollout
-	35, // 43: hoist.v1.ListRolloutsResponse.position:type_name -> hoist.v1.Position
-	32, // 44: hoist.v1.MoveRolloutRequest.write:type_name -> hoist.v1.WriteOptions
-	0,  // 45: hoist.v1.MoveRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	33, // 46: hoist.v1.MoveRolloutResponse.receipt:type_name -> hoist.v1.Receipt
-	0,  // 47: hoist.v1.WatchRolloutResponse.rollout:type_name -> hoist.v1.Rollout
-	35, // 48: hoist.v1.WatchRolloutResponse.position:type_name -> hoist.v1.Position
-	32, // 49: hoist.v1.KillRolloutsRequest.write:type_name -> hoist.v1.WriteOptions
-	33, // 50: hoist.v1.KillRolloutsResponse.receipt:type_name -> hoist.v1.Receipt
-	32, // 51: hoist.v1.FreezeRequest.write:type_name -> hoist.v1.WriteOptions
-	32, // 52: hoist.v1.UnfreezeRequest.write:type_name -> hoist.v1.WriteOptions
-	8,  // 53: hoist.v1.FreezeResponse.freeze:type_name -> hoist.v1.Freeze
-	33, // 54: hoist.v1.FreezeResponse.receipt:type_name -> hoist.v1.Receipt
-	14, // 55: hoist.v1.RolloutService.Start:input_type -> hoist.v1.StartRolloutRequest
-	16, // 56: hoist.v1.RolloutService.Get:input_type -> hoist.v1.GetRolloutRequest
-	18, // 57: hoist.v1.RolloutService.List:input_type -> hoist.v1.ListRolloutsRequest
-	20, // 58: hoist.v1.RolloutService.Move:input_type -> hoist.v1.MoveRolloutRequest
-	22, // 59: hoist.v1.RolloutService.Watch:input_type -> hoist.v1.WatchRolloutRequest
-	24, // 60: hoist.v1.RolloutService.KillAll:input_type -> hoist.v1.KillRolloutsRequest
-	26, // 61: hoist.v1.RolloutService.Freeze:input_type -> hoist.v1.FreezeRequest
-	27, // 62: hoist.v1.RolloutService.Unfreeze:input_type -> hoist.v1.UnfreezeRequest
-	10, // 63: hoist.v1.RolloutService.SetBudget:input_type -> hoist.v1.SetBudgetRequest
-	12, // 64: hoist.v1.RolloutService.GetBudget:input_type -> hoist.v1.GetBudgetRequest
-	15, // 65: hoist.v1.RolloutService.Start:output_type -> hoist.v1.StartRolloutResponse
-	17, // 66: hoist.v1.RolloutService.Get:output_type -> hoist.v1.GetRolloutResponse
-	19, // 67: hoist.v1.RolloutService.List:output_type -> hoist.v1.ListRolloutsResponse
-	21, // 68: hoist.v1.RolloutService.Move:output_type -> hoist.v1.MoveRolloutResponse
-	23, // 69: hoist.v1.RolloutService.Watch:output_type -> hoist.v1.WatchRolloutResponse
-	25, // 70: hoist.v1.RolloutService.KillAll:output_type -> hoist.v1.KillRolloutsResponse
-	28, // 71: hoist.v1.RolloutService.Freeze:output_type -> hoist.v1.FreezeResponse
-	28, // 72: hoist.v1.RolloutService.Unfreeze:output_type -> hoist.v1.FreezeResponse
-	11, // 73: hoist.v1.RolloutService.SetBudget:output_type -> hoist.v1.SetBudgetResponse
-	13, // 74: hoist.v1.RolloutService.GetBudget:output_type -> hoist.v1.GetBudgetResponse
-	65, // [65:75] is the sub-list for method output_type
-	55, // [55:65] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	38, // 40: hoist.v1.GetRolloutResponse.position:type_name -> hoist.v1.Position
+	37, // 41: hoist.v1.RolloutHistoryRequest.read:type_name -> hoist.v1.ReadOptions
+	20, // 42: hoist.v1.RolloutHistoryResponse.rows:type_name -> hoist.v1.RolloutHistoryRow
+	38, // 43: hoist.v1.RolloutHistoryResponse.position:type_name -> hoist.v1.Position
+	39, // 44: hoist.v1.RolloutHistoryRow.row:type_name -> hoist.v1.AuditRow
+	37, // 45: hoist.v1.ListRolloutsRequest.read:type_name -> hoist.v1.ReadOptions
+	0,  // 46: hoist.v1.ListRolloutsResponse.rollouts:type_name -> hoist.v1.Rollout
+	38, // 47: hoist.v1.ListRolloutsResponse.position:type_name -> hoist.v1.Position
+	35, // 48: hoist.v1.MoveRolloutRequest.write:type_name -> hoist.v1.WriteOptions
+	0,  // 49: hoist.v1.MoveRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	36, // 50: hoist.v1.MoveRolloutResponse.receipt:type_name -> hoist.v1.Receipt
+	0,  // 51: hoist.v1.WatchRolloutResponse.rollout:type_name -> hoist.v1.Rollout
+	38, // 52: hoist.v1.WatchRolloutResponse.position:type_name -> hoist.v1.Position
+	35, // 53: hoist.v1.KillRolloutsRequest.write:type_name -> hoist.v1.WriteOptions
+	36, // 54: hoist.v1.KillRolloutsResponse.receipt:type_name -> hoist.v1.Receipt
+	35, // 55: hoist.v1.FreezeRequest.write:type_name -> hoist.v1.WriteOptions
+	35, // 56: hoist.v1.UnfreezeRequest.write:type_name -> hoist.v1.WriteOptions
+	8,  // 57: hoist.v1.FreezeResponse.freeze:type_name -> hoist.v1.Freeze
+	36, // 58: hoist.v1.FreezeResponse.receipt:type_name -> hoist.v1.Receipt
+	14, // 59: hoist.v1.RolloutService.Start:input_type -> hoist.v1.StartRolloutRequest
+	16, // 60: hoist.v1.RolloutService.Get:input_type -> hoist.v1.GetRolloutRequest
+	21, // 61: hoist.v1.RolloutService.List:input_type -> hoist.v1.ListRolloutsRequest
+	23, // 62: hoist.v1.RolloutService.Move:input_type -> hoist.v1.MoveRolloutRequest
+	25, // 63: hoist.v1.RolloutService.Watch:input_type -> hoist.v1.WatchRolloutRequest
+	18, // 64: hoist.v1.RolloutService.History:input_type -> hoist.v1.RolloutHistoryRequest
+	27, // 65: hoist.v1.RolloutService.KillAll:input_type -> hoist.v1.KillRolloutsRequest
+	29, // 66: hoist.v1.RolloutService.Freeze:input_type -> hoist.v1.FreezeRequest
+	30, // 67: hoist.v1.RolloutService.Unfreeze:input_type -> hoist.v1.UnfreezeRequest
+	10, // 68: hoist.v1.RolloutService.SetBudget:input_type -> hoist.v1.SetBudgetRequest
+	12, // 69: hoist.v1.RolloutService.GetBudget:input_type -> hoist.v1.GetBudgetRequest
+	15, // 70: hoist.v1.RolloutService.Start:output_type -> hoist.v1.StartRolloutResponse
+	17, // 71: hoist.v1.RolloutService.Get:output_type -> hoist.v1.GetRolloutResponse
+	22, // 72: hoist.v1.RolloutService.List:output_type -> hoist.v1.ListRolloutsResponse
+	24, // 73: hoist.v1.RolloutService.Move:output_type -> hoist.v1.MoveRolloutResponse
+	26, // 74: hoist.v1.RolloutService.Watch:output_type -> hoist.v1.WatchRolloutResponse
+	19, // 75: hoist.v1.RolloutService.History:output_type -> hoist.v1.RolloutHistoryResponse
+	28, // 76: hoist.v1.RolloutService.KillAll:output_type -> hoist.v1.KillRolloutsResponse
+	31, // 77: hoist.v1.RolloutService.Freeze:output_type -> hoist.v1.FreezeResponse
+	31, // 78: hoist.v1.RolloutService.Unfreeze:output_type -> hoist.v1.FreezeResponse
+	11, // 79: hoist.v1.RolloutService.SetBudget:output_type -> hoist.v1.SetBudgetResponse
+	13, // 80: hoist.v1.RolloutService.GetBudget:output_type -> hoist.v1.GetBudgetResponse
+	70, // [70:81] is the sub-list for method output_type
+	59, // [59:70] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_hoist_v1_rollout_proto_init() }
@@ -2835,6 +3054,7 @@ func file_hoist_v1_rollout_proto_init() {
 	if File_hoist_v1_rollout_proto != nil {
 		return
 	}
+	file_hoist_v1_audit_proto_init()
 	file_hoist_v1_common_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2842,7 +3062,7 @@ func file_hoist_v1_rollout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hoist_v1_rollout_proto_rawDesc), len(file_hoist_v1_rollout_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

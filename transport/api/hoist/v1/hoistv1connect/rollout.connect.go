@@ -43,6 +43,8 @@ const (
 	RolloutServiceMoveProcedure = "/hoist.v1.RolloutService/Move"
 	// RolloutServiceWatchProcedure is the fully-qualified name of the RolloutService's Watch RPC.
 	RolloutServiceWatchProcedure = "/hoist.v1.RolloutService/Watch"
+	// RolloutServiceHistoryProcedure is the fully-qualified name of the RolloutService's History RPC.
+	RolloutServiceHistoryProcedure = "/hoist.v1.RolloutService/History"
 	// RolloutServiceKillAllProcedure is the fully-qualified name of the RolloutService's KillAll RPC.
 	RolloutServiceKillAllProcedure = "/hoist.v1.RolloutService/KillAll"
 	// RolloutServiceFreezeProcedure is the fully-qualified name of the RolloutService's Freeze RPC.
@@ -68,6 +70,9 @@ type RolloutServiceClient interface {
 	Move(context.Context, *v1.MoveRolloutRequest) (*v1.MoveRolloutResponse, error)
 	// Sends the rollout now and after each change of it, until it has ended.
 	Watch(context.Context, *v1.WatchRolloutRequest) (*connect.ServerStreamForClient[v1.WatchRolloutResponse], error)
+	// Reads what the node keeps of a rollout, also of one that the state forgot: every event with what it was decided on, and
+	// every measurement with the provider's answer. The newest first. A node without a data directory keeps nothing.
+	History(context.Context, *v1.RolloutHistoryRequest) (*v1.RolloutHistoryResponse, error)
 	// Takes every rollout of the environment away, with everything else that stands beside a declaration but kill switches.
 	KillAll(context.Context, *v1.KillRolloutsRequest) (*v1.KillRolloutsResponse, error)
 	// Stops every start, advance and landing of the environment; aborts and kills stay free.
@@ -121,6 +126,12 @@ func NewRolloutServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(rolloutServiceMethods.ByName("Watch")),
 			connect.WithClientOptions(opts...),
 		),
+		history: connect.NewClient[v1.RolloutHistoryRequest, v1.RolloutHistoryResponse](
+			httpClient,
+			baseURL+RolloutServiceHistoryProcedure,
+			connect.WithSchema(rolloutServiceMethods.ByName("History")),
+			connect.WithClientOptions(opts...),
+		),
 		killAll: connect.NewClient[v1.KillRolloutsRequest, v1.KillRolloutsResponse](
 			httpClient,
 			baseURL+RolloutServiceKillAllProcedure,
@@ -161,6 +172,7 @@ type rolloutServiceClient struct {
 	list      *connect.Client[v1.ListRolloutsRequest, v1.ListRolloutsResponse]
 	move      *connect.Client[v1.MoveRolloutRequest, v1.MoveRolloutResponse]
 	watch     *connect.Client[v1.WatchRolloutRequest, v1.WatchRolloutResponse]
+	history   *connect.Client[v1.RolloutHistoryRequest, v1.RolloutHistoryResponse]
 	killAll   *connect.Client[v1.KillRolloutsRequest, v1.KillRolloutsResponse]
 	freeze    *connect.Client[v1.FreezeRequest, v1.FreezeResponse]
 	unfreeze  *connect.Client[v1.UnfreezeRequest, v1.FreezeResponse]
@@ -207,6 +219,15 @@ func (c *rolloutServiceClient) Move(ctx context.Context, req *v1.MoveRolloutRequ
 // Watch calls hoist.v1.RolloutService.Watch.
 func (c *rolloutServiceClient) Watch(ctx context.Context, req *v1.WatchRolloutRequest) (*connect.ServerStreamForClient[v1.WatchRolloutResponse], error) {
 	return c.watch.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// History calls hoist.v1.RolloutService.History.
+func (c *rolloutServiceClient) History(ctx context.Context, req *v1.RolloutHistoryRequest) (*v1.RolloutHistoryResponse, error) {
+	response, err := c.history.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // KillAll calls hoist.v1.RolloutService.KillAll.
@@ -265,6 +286,9 @@ type RolloutServiceHandler interface {
 	Move(context.Context, *v1.MoveRolloutRequest) (*v1.MoveRolloutResponse, error)
 	// Sends the rollout now and after each change of it, until it has ended.
 	Watch(context.Context, *v1.WatchRolloutRequest, *connect.ServerStream[v1.WatchRolloutResponse]) error
+	// Reads what the node keeps of a rollout, also of one that the state forgot: every event with what it was decided on, and
+	// every measurement with the provider's answer. The newest first. A node without a data directory keeps nothing.
+	History(context.Context, *v1.RolloutHistoryRequest) (*v1.RolloutHistoryResponse, error)
 	// Takes every rollout of the environment away, with everything else that stands beside a declaration but kill switches.
 	KillAll(context.Context, *v1.KillRolloutsRequest) (*v1.KillRolloutsResponse, error)
 	// Stops every start, advance and landing of the environment; aborts and kills stay free.
@@ -314,6 +338,12 @@ func NewRolloutServiceHandler(svc RolloutServiceHandler, opts ...connect.Handler
 		connect.WithSchema(rolloutServiceMethods.ByName("Watch")),
 		connect.WithHandlerOptions(opts...),
 	)
+	rolloutServiceHistoryHandler := connect.NewUnaryHandlerSimple(
+		RolloutServiceHistoryProcedure,
+		svc.History,
+		connect.WithSchema(rolloutServiceMethods.ByName("History")),
+		connect.WithHandlerOptions(opts...),
+	)
 	rolloutServiceKillAllHandler := connect.NewUnaryHandlerSimple(
 		RolloutServiceKillAllProcedure,
 		svc.KillAll,
@@ -356,6 +386,8 @@ func NewRolloutServiceHandler(svc RolloutServiceHandler, opts ...connect.Handler
 			rolloutServiceMoveHandler.ServeHTTP(w, r)
 		case RolloutServiceWatchProcedure:
 			rolloutServiceWatchHandler.ServeHTTP(w, r)
+		case RolloutServiceHistoryProcedure:
+			rolloutServiceHistoryHandler.ServeHTTP(w, r)
 		case RolloutServiceKillAllProcedure:
 			rolloutServiceKillAllHandler.ServeHTTP(w, r)
 		case RolloutServiceFreezeProcedure:
@@ -393,6 +425,10 @@ func (UnimplementedRolloutServiceHandler) Move(context.Context, *v1.MoveRolloutR
 
 func (UnimplementedRolloutServiceHandler) Watch(context.Context, *v1.WatchRolloutRequest, *connect.ServerStream[v1.WatchRolloutResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.RolloutService.Watch is not implemented"))
+}
+
+func (UnimplementedRolloutServiceHandler) History(context.Context, *v1.RolloutHistoryRequest) (*v1.RolloutHistoryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hoist.v1.RolloutService.History is not implemented"))
 }
 
 func (UnimplementedRolloutServiceHandler) KillAll(context.Context, *v1.KillRolloutsRequest) (*v1.KillRolloutsResponse, error) {

@@ -92,7 +92,7 @@ func (s *Server) rowsAfter(state *fsm.State, want fsm.AuditFilter, after uint64,
 	return out, scanned, nil
 }
 
-// verifyRows judges what this node keeps: the files, the state, and that they say the same.
+// verifyRows judges what this node keeps: the files, the state, and that they say the same; and the files of rollouts.
 func (s *Server) verifyRows(state *fsm.State) (fsm.AuditReport, error) {
 	var report fsm.AuditReport
 	if s.cfg.Ledger != nil {
@@ -120,7 +120,12 @@ func (s *Server) verifyRows(state *fsm.State) (fsm.AuditReport, error) {
 			report.Rows, report.Last, report.Hash = report.Rows+1, row.Seq, row.Hash
 		}
 	}
-	return report, nil
+	if s.cfg.Rollouts == nil {
+		return report, nil
+	}
+	rollouts, err := s.cfg.Rollouts.Verify()
+	report.Findings = append(report.Findings, rollouts.Findings...)
+	return report, err
 }
 
 // versions lists versions of an item, newest first: those that the state holds, then those of the ledger. before, unless it

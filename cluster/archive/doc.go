@@ -1,4 +1,4 @@
-// Package archive keeps the change log of a node for ever: every audit row, with what its change wrote, in files that are
+// Package archive keeps a chained log of a node for ever: the change log, and that of rollouts. Every row, with its record, stands in files that are
 // only appended to.
 //
 // Its invariant: the rows of the files follow each other in the chain that package fsm makes. Where a node missed rows that

@@ -219,7 +219,7 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 		Use: "verify", Short: "Follow the chain of the change log; name what was altered or is missing",
 		Long: `Follow the chain of the change log: each row holds a hash over itself and the row before it, so a byte that was flipped or a row that was
 dropped shows, with its number. Without more the node that is asked reads everything it keeps; --dir reads the files of a data directory,
-whether its server runs or not; --file reads an export of all rows.`,
+whether its server runs or not; --file reads an export of all rows. The log of rollouts is a chain of its own beside it and verified with it.`,
 		Example: "  hoist audit verify\n  hoist audit verify --dir hoist-data\n  hoist audit verify --file audit.jsonl",
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -237,7 +237,7 @@ whether its server runs or not; --file reads an export of all rows.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&dir, "dir", "", "a data directory, or its folder audit")
+	c.Flags().StringVar(&dir, "dir", "", "a data directory, or its folder audit or rollouts")
 	c.Flags().StringVar(&file, "file", "", "an export of all rows")
 	return a.remote(c)
 }
@@ -247,10 +247,7 @@ func (a *app) auditReport(ctx context.Context, dir, file string) (fsm.AuditRepor
 	case dir != "" && file != "":
 		return fsm.AuditReport{}, failed("one of the two", "--dir and --file do not go together")
 	case dir != "":
-		if inner := filepath.Join(dir, "audit"); isDir(inner) {
-			dir = inner
-		}
-		return archive.Verify(dir)
+		return verifyFiles(dir)
 	case file != "":
 		return verifyExport(file)
 	}
@@ -267,6 +264,21 @@ func (a *app) auditReport(ctx context.Context, dir, file string) (fsm.AuditRepor
 		report.Findings = append(report.Findings, fsm.AuditFinding{Seq: f.GetSeq(), Where: f.GetWhere(), Why: f.GetWhy()})
 	}
 	return report, nil
+}
+
+// verifyFiles follows the chains of a data directory, or of one folder of files.
+func verifyFiles(dir string) (fsm.AuditReport, error) {
+	inner := filepath.Join(dir, "audit")
+	if !isDir(inner) {
+		return archive.Verify(dir)
+	}
+	report, err := archive.Verify(inner)
+	if rollouts := filepath.Join(dir, "rollouts"); err == nil && isDir(rollouts) {
+		var more fsm.AuditReport
+		more, err = archive.Verify(rollouts)
+		report.Findings = append(report.Findings, more.Findings...)
+	}
+	return report, err
 }
 
 func isDir(path string) bool {

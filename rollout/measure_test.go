@@ -113,10 +113,10 @@ func TestPlansAreReadStrictly(t *testing.T) {
 	metric := base + "steps: [{setWeight: 10}, {hold: 1m}]\nanalysis: {background: {metrics: [{name: m, interval: 5s, %s}]}}\n"
 	with := func(m string) string { return strings.Replace(metric, "%s", m, 1) }
 	for name, c := range map[string]struct{ plan, field, words string }{
-		"an unknown field":      {base + "stepz: []\n", "/stepz", "no such field"},
-		"a deep unknown field":  {with(`failureCondition: "result > 1", prometheus: {address: "http://p", query: "{{args.cohort}}", q: 1}`), "/analysis/background/metrics/0/prometheus/q", "no such field"},
-		"a share":               {base + "steps: [{setWeight: 120}, {hold: 1m}]\nanalysis: none\n", "/steps/0/setWeight", "from 0 to 100"},
-		"a span":                {base + "steps: [{setWeight: 10}, {hold: tomorrow}]\nanalysis: none\n", "/steps/1/hold", "no span of time"},
+		"an unknown field":     {base + "stepz: []\n", "/stepz", "no such field"},
+		"a deep unknown field": {with(`failureCondition: "result > 1", prometheus: {address: "http://p", query: "{{args.cohort}}", q: 1}`), "/analysis/background/metrics/0/prometheus/q", "no such field"},
+		"a share":              {base + "steps: [{setWeight: 120}, {hold: 1m}]\nanalysis: none\n", "/steps/0/setWeight", "from 0 to 100"},
+		"a span":               {base + "steps: [{setWeight: 10}, {hold: tomorrow}]\nanalysis: none\n", "/steps/1/hold", "no span of time"},
 		// S0-08 is left out: a plan that asks for a statistical comparison is refused by the name of its provider.
 		"outcomes":              {with("outcomes: {event: failed}"), "/analysis/background/metrics/0/outcomes", "not available in this release"},
 		"early promotion":       {base + "steps: [{setWeight: 10}, {hold: 1m}]\nanalysis: none\nearlyPromote: true\n", "/earlyPromote", "no analysis.background"},

@@ -104,7 +104,9 @@ func TestAnAlteredLogIsDoubted(t *testing.T) {
 func TestManyLargeAnswersFitIntoEntries(t *testing.T) {
 	within(t, func(w *world) {
 		large := []byte(strings.Repeat("x", 1<<20))
-		w.provide(func(rollout.Query) (rollout.Answer, error) { return rollout.Answer{Value: []float64{0}, Raw: large}, nil })
+		w.provide(func(rollout.Query) (rollout.Answer, error) {
+			return rollout.Answer{Value: []float64{0}, Raw: large}, nil
+		})
 		query := strings.Repeat("q", 6000)
 		for i := range 120 {
 			w.flag(fmt.Sprintf("f%d", i))

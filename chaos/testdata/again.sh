@@ -8,6 +8,7 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 git -C "$root" archive HEAD | tar x -C "$copy"
 cd "$copy" && git init -q .
+export GOFLAGS=-trimpath # or nothing that was compiled in another copy could be used again
 survived=0
 for patch in "$here/$1"/${ONLY:-}*.patch; do
 	name=$(basename "$patch" .patch)

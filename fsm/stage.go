@@ -287,8 +287,19 @@ func checkChangeID(id string) evaluator.Problems {
 // that fits comes back alone. Each is a proposal of its own and wants its own request id. change names the write, and
 // is unique: take the request id.
 func Split(c Command, change string) ([]Command, error) {
-	if small, err := fits(c); err != nil || small {
-		return []Command{c}, err
+	parts, _, err := split(c, change)
+	return parts, err
+}
+
+// Parts is Split for whoever sends the encoded commands: each flag of a large write is encoded as seldom as can be.
+func Parts(c Command, change string) ([][]byte, error) {
+	_, encoded, err := split(c, change)
+	return encoded, err
+}
+
+func split(c Command, change string) (parts []Command, encoded [][]byte, err error) {
+	if whole, err := fits(c); err != nil || whole != nil {
+		return []Command{c}, [][]byte{whole}, err
 	}
 	scope, inner, since := scopeOf(c), []Command{c}, uint64(0)
 	if b, ok := c.(Batch); ok {
@@ -296,38 +307,43 @@ func Split(c Command, change string) ([]Command, error) {
 	}
 	stages, err := pack(scope, change, inner)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var hash digest
-	out := make([]Command, 0, len(stages)+1)
 	for i := range stages {
 		stages[i].Part = i
 		b, err := EncodeCommand(stages[i])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		hash = stageChain(hash, b)
-		out = append(out, stages[i])
+		parts, encoded = append(parts, stages[i]), append(encoded, b)
 	}
-	return append(out, Commit{Scope: scope, Change: change, Parts: len(stages), Hash: hash.hex(), Since: since}), nil
+	commit := Commit{Scope: scope, Change: change, Parts: len(stages), Hash: hash.hex(), Since: since}
+	last, err := EncodeCommand(commit)
+	return append(parts, commit), append(encoded, last), err
 }
 
-// fits tells whether a command is small enough for one entry. A large batch is not encoded to its end to find out.
-func fits(c Command) (bool, error) {
+// fits encodes a command that is small enough for one entry; nil: it is not. A large batch is not encoded to its end to
+// find out.
+func fits(c Command) ([]byte, error) {
 	if b, ok := c.(Batch); ok {
 		size := 0
 		for i, inner := range b.Commands {
 			_, body, err := encodeBody(withScope(inner, Scope{}))
 			if err != nil {
-				return false, fmt.Errorf("command %d: %w", i, err)
+				return nil, fmt.Errorf("command %d: %w", i, err)
 			}
 			if size += len(body); size > MaxCommand {
-				return false, nil
+				return nil, nil
 			}
 		}
 	}
 	whole, err := EncodeCommand(c)
-	return len(whole) <= MaxCommand, err
+	if err != nil || len(whole) > MaxCommand {
+		return nil, err
+	}
+	return whole, nil
 }
 
 const (

@@ -74,19 +74,12 @@ func (s *Server) submit(ctx context.Context, p fsm.Proposal, cmd fsm.Command, dr
 	if dryRun {
 		return s.try(p, cmd)
 	}
-	var err error
-	if p.Command, err = fsm.EncodeCommand(cmd); err != nil {
-		return fsm.Receipt{}, err
-	}
-	if len(p.Command) <= fsm.MaxCommand {
-		return s.cfg.Node.Propose(ctx, &p)
-	}
 	return s.stage(ctx, p, cmd)
 }
 
-// stage sends a write that is too large for one entry in parts, and then what makes it happen.
+// stage sends a write; one that is too large for one entry in parts, and then what makes it happen.
 func (s *Server) stage(ctx context.Context, p fsm.Proposal, cmd fsm.Command) (fsm.Receipt, error) {
-	parts, err := fsm.Split(cmd, p.RequestID)
+	parts, err := fsm.Parts(cmd, p.RequestID)
 	if err != nil {
 		return fsm.Receipt{}, err
 	}
@@ -96,9 +89,7 @@ func (s *Server) stage(ctx context.Context, p fsm.Proposal, cmd fsm.Command) (fs
 		if i < len(parts)-1 { // a staged part: invisible, and nothing to compare yet
 			sent.RequestID, sent.ExpectedRevision = partID(p.RequestID, i), nil
 		}
-		if sent.Command, err = fsm.EncodeCommand(part); err != nil {
-			return fsm.Receipt{}, err
-		}
+		sent.Command = part
 		if receipt, err = s.cfg.Node.Propose(ctx, &sent); err != nil {
 			return fsm.Receipt{}, err
 		}

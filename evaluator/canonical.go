@@ -10,10 +10,10 @@ import (
 // omitted, tags sorted and unique, no spaces. DecodeFlag of it gives an equal flag, and Canonical again the same
 // bytes. It is written by hand because these bytes are hashed by every node: no release of a JSON library may
 // change them.
-func (f *Flag) Canonical() []byte {
-	var room [1 << 10]byte
-	return exactly(appendFlag(room[:0], f, true))
-}
+func (f *Flag) Canonical() []byte { return exactly(appendFlag(make([]byte, 0, usualRecord), f, true)) }
+
+// usualRecord is room for most flags.
+const usualRecord = 512
 
 // Canonical returns the canonical JSON of the segment. Include and Exclude keep their order.
 func (s *Segment) Canonical() []byte { return appendSegment(nil, s, true) }

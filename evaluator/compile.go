@@ -89,8 +89,11 @@ func CompileOf(f *Flag, record []byte) (*Compiled, error) {
 }
 
 func recordOf(f *Flag, kept []byte) []byte {
-	var room [1 << 10]byte
-	b := appendFlag(room[:0], f, false)
+	room := len(kept) // what the flag says without prose is no longer
+	if room == 0 {
+		room = usualRecord
+	}
+	b := appendFlag(make([]byte, 0, room), f, false)
 	if bytes.Equal(b, kept) {
 		return kept
 	}

@@ -96,8 +96,10 @@ func BenchmarkCaptureSnapshot(b *testing.B) {
 
 func BenchmarkLoad(b *testing.B) {
 	for _, size := range []int{10_000, 100_000} {
-		saved := fleet(b, size).save()
 		b.Run(fmt.Sprintf("flags=%d", size), func(b *testing.B) {
+			saved := fleet(b, size).save()
+			b.ReportAllocs()
+			b.ResetTimer()
 			b.ReportMetric(float64(len(saved))/float64(size), "bytes/flag-saved")
 			for range b.N {
 				require.NoError(b, fsm.NewStore().Load(bytes.NewReader(saved)))

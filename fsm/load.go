@@ -188,6 +188,9 @@ func (l *loader) header(r *reader) error {
 	s.epoch, s.clusterID, s.index, s.term = r.string(), r.string(), r.uvarint(), r.uvarint()
 	version := r.uvarint()
 	s.now, s.audit.seq = r.varint(), r.uvarint()
+	if rows := min(s.audit.seq, maxAuditRows); rows > 0 { // as many follow
+		s.audit.rows = make([]Audit, 0, rows)
+	}
 	copy(s.audit.head[:], r.bytes())
 	copy(s.audit.before[:], r.bytes())
 	s.requests.floor, l.full = r.varint(), r.string()

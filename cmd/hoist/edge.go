@@ -10,6 +10,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -110,17 +113,42 @@ func (a *app) edge(ctx context.Context, o *outpost) error {
 	if err != nil {
 		return errors.Join(err, leave(followed), forgetKeys(keyring), listener.Close())
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
 	fmt.Fprintln(a.stdout, "http://"+listener.Addr().String())
 	logger.Info("serving", "http", listener.Addr().String(), "upstreams", o.upstreams, "environments", o.environments, "version", version)
-	var why error
-	select {
-	case <-ctx.Done():
+	why := serveEdge(ctx, server, listener, followed)
+	if why == nil {
 		logger.Info("stopping: draining")
-	case why = <-served:
 	}
 	return errors.Join(why, server.Close(), leave(followed), forgetKeys(keyring)) // the door first, so that no request meets a replica that is gone
+}
+
+// serveEdge serves until ctx ends, or says why it stopped.
+func serveEdge(ctx context.Context, server *transport.Server, listener net.Listener, followed []transport.Followed) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	loading, stopLoading := context.WithCancel(ctx)
+	var settled sync.WaitGroup
+	settled.Go(func() { settle(loading, followed) })
+	defer settled.Wait()
+	defer stopLoading()
+	select {
+	case <-ctx.Done():
+		return nil
+	case why := <-served:
+		return why
+	}
+}
+
+// settle gives back what loading took, once everything is there: an edge makes so little garbage afterwards that Go would
+// keep that memory, and count garbage as what lives, for minutes.
+func settle(ctx context.Context, followed []transport.Followed) {
+	for _, f := range followed {
+		if f.Replica.Ready(ctx) != nil {
+			return // it stops
+		}
+	}
+	runtime.GC() // what pools hold is let go by the second collection only
+	debug.FreeOSMemory()
 }
 
 // checkToken refuses to send a credential where others can read it.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hoistflags/hoist/transport"
 	"github.com/hoistflags/hoist/transport/client"
 )
 
@@ -129,4 +130,16 @@ func TestBenchReconnectBringsEverybodyBack(t *testing.T) {
 		require.Zero(t, answer.Results[0].Snapshots, "all of them had a position")
 	}
 	refuses(t, exitUsage, "at least 1", "bench", "reconnect", "--subscribers", "0")
+}
+
+// An edge that is stopped before it ever had anything does not wait for it.
+func TestSettlingEndsWithTheEdge(t *testing.T) {
+	replica, err := client.OpenReplica(client.ReplicaConfig{Addresses: []string{"http://127.0.0.1:1"}, Environment: "dev"})
+	require.NoError(t, err)
+	followed := []transport.Followed{{Environment: "dev", Replica: replica}}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	settle(ctx, followed)
+	require.Empty(t, replica.Position().Epoch, "there was nothing to give back")
+	require.NoError(t, leave(followed))
 }

@@ -185,6 +185,9 @@ func checkKey(field, key string) evaluator.Problems {
 	if validKey(key) {
 		return nil
 	}
+	if key == "" {
+		return problem(field, "key.syntax", "it is missing: name one, such as checkout.v2")
+	}
 	return problem(field, "key.syntax", fmt.Sprintf("%q is no key: it must match %s", key, keyPattern))
 }
 

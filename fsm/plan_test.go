@@ -71,6 +71,13 @@ func TestBrokenPlansAreRefusedWithThePath(t *testing.T) {
 	}
 }
 
+func TestAPlanThatNamesNoVariantIsToldSo(t *testing.T) {
+	problems := plan(t, `{"name":"p","flag":"f","steps":[{"setWeight":10},{"hold":"1m"}],"analysis":"none"}`).Check()
+	require.Len(t, problems, 1)
+	require.Equal(t, "/target/variant", problems[0].Field)
+	require.Contains(t, problems[0].Message, "it is missing")
+}
+
 func TestPlansKeepTheirFormThroughJSON(t *testing.T) {
 	p := watched(t, 1, `[{"setWeight":12.5},{"hold":{}},{"setWeight":50},{"approval":{"count":2}},{"hold":"1h30m"}]`)
 	require.Empty(t, p.Check())

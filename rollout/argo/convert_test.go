@@ -144,3 +144,8 @@ func TestPodsAreRefusedUnlessLenient(t *testing.T) {
 	_, _, err = argo.Convert(in)
 	require.ErrorContains(t, err, "no provider job")
 }
+
+func TestWhatIsNoYAMLIsSaidWithItsFile(t *testing.T) {
+	_, _, err := argo.Convert(argo.Input{File: "r.yaml", Data: []byte("a: [1"), Flag: "f", Variant: "on"})
+	require.ErrorContains(t, err, "r.yaml:1: it is no YAML")
+}

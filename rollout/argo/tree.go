@@ -21,6 +21,9 @@ type Refusal struct {
 }
 
 func (r Refusal) String() string {
+	if r.Field == "" {
+		return fmt.Sprintf("%s:%d: %s", r.File, r.Line, r.Reason)
+	}
 	return fmt.Sprintf("%s:%d: %s: %s", r.File, r.Line, r.Field, r.Reason)
 }
 

@@ -129,7 +129,7 @@ func (s *street) move(t *testing.T, name string, server *transport.Server) func(
 
 // edge starts an edge of dev under a name.
 func (s *street) edge(t *testing.T, name, file string, upstreams ...string) (replica *client.Replica, leave func()) {
-	replica, err := client.OpenReplica(client.ReplicaConfig{Addresses: upstreams, HTTPClient: s.web, Environment: "dev", CacheFile: file})
+	replica, err := client.OpenReplica(client.ReplicaConfig{Addresses: upstreams, HTTPClient: s.web, Environment: "dev", CacheFile: file, ReportUse: true})
 	require.NoError(t, err)
 	server, err := transport.NewEdge(transport.EdgeConfig{Followed: []transport.Followed{{Environment: "dev", Replica: replica}}, NoAuth: true})
 	require.NoError(t, err)

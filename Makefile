@@ -36,11 +36,11 @@ chaos: build ## Break a cluster of real processes and judge its history: make ch
 		$(GO) test ./chaos -count=1 -timeout 72h -run '^TestProcesses' -v
 
 test: ## Run all tests, and the OpenFeature conformance suite where its data is present
-	$(GO) test -timeout 5m ./...
+	$(GO) test -timeout 10m ./...
 	$(MAKE) --no-print-directory conformance
 
 race: ## Run the tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 8m ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 12m ./...
 
 # One seed is a cluster of its own, broken for $(ROUNDS) rounds of ten virtual seconds; 72 seeds of 30 rounds are 6 hours.
 SEEDS  ?= 72

@@ -3,11 +3,13 @@ package chaos_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +18,7 @@ import (
 	"github.com/hoistflags/hoist/chaos"
 )
 
-// binary is the program under test: HOIST_BINARY, or one built for this test. The build cache makes the second one quick.
+// binary is the program under test: HOIST_BINARY, or one built for these tests.
 func binary(t *testing.T, tags ...string) string {
 	t.Helper()
 	if testing.Short() {
@@ -25,12 +27,39 @@ func binary(t *testing.T, tags ...string) string {
 	if path := os.Getenv("HOIST_BINARY"); path != "" && len(tags) == 0 {
 		return path
 	}
-	path := filepath.Join(t.TempDir(), "hoist")
-	build := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", path, "../cmd/hoist")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	tag := strings.Join(tags, ",")
+	builds.Lock()
+	defer builds.Unlock()
+	path := builds.made[tag]
+	if path == "" {
+		path = filepath.Join(builds.dir, "hoist-"+tag)
+		build := exec.Command("go", "build", "-tags", tag, "-o", path, "../cmd/hoist")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := build.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		builds.made[tag] = path
+	}
 	return path
+}
+
+// builds are the programs that tests have made, each once.
+var builds = struct {
+	sync.Mutex
+	dir  string
+	made map[string]string
+}{made: map[string]string{}}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "hoist-chaos-")
+	if err != nil {
+		panic(err)
+	}
+	builds.dir = dir
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
 }
 
 // processes starts a cluster of real processes that ends with the test.

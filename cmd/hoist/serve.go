@@ -152,44 +152,25 @@ func open(ctx context.Context, httpAddr string, cfg cluster.Config, kit equipmen
 	if cfg.APIAddr == "" {
 		cfg.APIAddr = listener.Addr().String()
 	}
-	i, err := openBehind(ctx, listener, cfg, kit)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	go func() { i.served <- i.server.Serve(listener) }()
-	return i, nil
-}
-
-// openBehind opens the node while its door says that it is starting.
-func openBehind(ctx context.Context, listener net.Listener, cfg cluster.Config, kit equipment) (i *instance, err error) {
-	door, err := answerEarly(listener)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if ended := door.end(); ended != nil && i != nil {
-			err = errors.Join(ended, i.close())
-			i = nil
-		}
-	}()
 	cfg.Store = fsm.NewStore()
 	node, err := cluster.Open(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, listener.Close())
 	}
 	meters, err := newPilotMeters(kit.registry, cfg.Store)
 	if err != nil {
-		return nil, errors.Join(err, node.Close())
+		return nil, errors.Join(err, node.Close(), listener.Close())
 	}
 	server, err := transport.NewCore(transport.Config{
 		Store: cfg.Store, Node: node, Ledger: ledgerOf(node.Ledger()), Rollouts: ledgerOf(node.Rollouts()), Calendars: calendars{}, Admin: membership{node}, Plans: plans{kit.book.Names()}, Logger: cfg.Logger, Registry: kit.registry, Version: version,
 		NoAuth: kit.noAuth,
 	})
 	if err != nil {
-		return nil, errors.Join(err, node.Close())
+		return nil, errors.Join(err, node.Close(), listener.Close())
 	}
-	i = &instance{node: node, server: server, listener: listener, served: make(chan error, 1), logger: cfg.Logger}
+	i := &instance{node: node, server: server, listener: listener, served: make(chan error, 1), logger: cfg.Logger}
 	i.fly(cfg.Store, kit.book, meters)
+	go func() { i.served <- server.Serve(listener) }()
 	return i, nil
 }
 

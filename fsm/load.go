@@ -177,7 +177,7 @@ func (l *loader) take(kind byte, r *reader) error {
 // ofEnvironment tells which records belong to the environment before them.
 func ofEnvironment(kind byte) bool {
 	switch kind {
-	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordGrave, recordTombstone, recordRollout, recordFreeze, recordBudget, recordPolicy, recordChange, recordUsed:
+	case recordFlag, recordSegment, recordExposure, recordEffect, recordSchedule, recordStanding, recordGrave, recordTombstone, recordRollout, recordFreeze, recordBudget, recordPolicy, recordChange, recordUsed:
 		return true
 	}
 	return false

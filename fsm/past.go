@@ -23,16 +23,18 @@ func newStanding(from uint64, exposures []Exposure) *standing {
 	return &standing{from: from, exposures: exposures, digest: digestOf(mustEncode(exposures))}
 }
 
-// remember notes that other exposures stand beside a flag from now on. A deleted flag takes its past along.
+// forgetPast lets a deleted flag take its past along, whether or not something stands beside it now.
+func (w *flusher) forgetPast(flag string) {
+	past, _ := w.before.past.Get(flag)
+	for _, s := range past {
+		w.state.rest.remove(standingLeaf(w.env, flag, s))
+	}
+	w.env.past = w.env.past.Without(flag)
+}
+
+// remember notes that other exposures stand beside a flag from now on.
 func (w *flusher) remember(t *touch) {
 	past, _ := w.before.past.Get(t.key)
-	if t.now == nil {
-		for _, s := range past {
-			w.state.rest.remove(standingLeaf(w.env, t.key, s))
-		}
-		w.env.past = w.env.past.Without(t.key)
-		return
-	}
 	var added []*standing
 	if len(past) == 0 && t.now.Created < w.state.index {
 		added = append(added, newStanding(t.now.Created, nil)) // until now there was nothing

@@ -80,3 +80,18 @@ func TestPastOfADeletedFlagIsNotGuessed(t *testing.T) {
 	require.ErrorContains(t, err, "deleted since")
 	require.Equal(t, "on", n.answerAt("checkout", n.index()))
 }
+
+// A flag that was killed once and is deleted later leaves nothing behind: its past went uncounted into saved states, which
+// then did not load.
+func TestADeletedFlagTakesItsPastAlong(t *testing.T) {
+	n := newNode(t)
+	n.put(boolean("a", ""))
+	n.do(fsm.Kill{Scope: dev, Key: "a"})
+	n.do(fsm.Unkill{Scope: dev, Key: "a"})
+	n.do(fsm.DeleteFlag{Scope: dev, Key: "a"})
+	restored := fsm.NewStore()
+	require.NoError(t, restored.Load(bytes.NewReader(n.save())))
+	n.put(boolean("a", ""))
+	restored.Apply(n.log[len(n.log)-1:])
+	sameState(t, n.store.State(), restored.State())
+}

@@ -106,6 +106,7 @@ func (w *flusher) definitions() {
 		if t.now == nil {
 			if t.kind == ObjectFlag {
 				w.forgetUse(t.key)
+				w.forgetPast(t.key)
 			}
 			w.bury(nodeName(t.kind, t.key), versions)
 		} else {
@@ -234,8 +235,11 @@ func (w *flusher) exposures() {
 		} else {
 			w.env.exposures = w.env.exposures.With(t.key, t.exposures, w.state.index)
 		}
+		if t.now == nil {
+			continue
+		}
 		w.remember(t)
-		if t.now != nil && t.switched != "" { // a rollout that moved has a row of its own
+		if t.switched != "" { // a rollout that moved has a row of its own
 			w.audit(t, t.switched, t.now, t.now, t.reason)
 		}
 	}
